@@ -1,0 +1,1 @@
+"""Completion: the operation is handed over whole, and its completion is reported."""

@@ -1,0 +1,1 @@
+"""Framework: someone else's event loop carries the same sessions."""

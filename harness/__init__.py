@@ -1,0 +1,1 @@
+"""Who measures: plans, starts, loads, watches, records and reports."""

@@ -1,0 +1,131 @@
+"""One trial of one cell as it is kept: `Record`, its schema number, and one upgrade function a step. Pure."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.loadgen.spec import TrialResult
+
+SCHEMA = 1
+"""Number of the record format; every change of it comes with a function in `UPGRADES`."""
+
+UPGRADES: dict[int, Any] = {}
+"""Schema number -> function that takes a record's JSON of that number and returns that of the next."""
+
+
+class RecordError(Exception):
+    """A line that is no record of this or an older schema, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUsage:
+    """What the server's processes used in one trial.
+
+    Attributes:
+        cpu_s: CPU time, in seconds.
+        user_s: Its share in user mode.
+        system_s: Its share in the kernel.
+        rss_bytes: Resident memory at the end of the trial.
+        rss_start_bytes: Resident memory before the first connection.
+        threads: Threads at the end of the trial.
+        voluntary_switches: Context switches because a thread waited.
+        involuntary_switches: Context switches because a thread was preempted.
+    """
+
+    cpu_s: float
+    user_s: float
+    system_s: float
+    rss_bytes: int
+    rss_start_bytes: int
+    threads: int
+    voluntary_switches: int
+    involuntary_switches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the harness says about a trial's validity.
+
+    Attributes:
+        kind: ok, server-bound and steady are not verdicts but the absence of these: "generator-bound", "unsteady",
+            "errors", "wrong replies", "crashed", "timed out", "refused", "few samples".
+        reason: One sentence with the evidence and, where there is one, the remedy.
+    """
+
+    kind: str
+    reason: str
+
+    @property
+    def void(self) -> bool:
+        """Whether the trial's numbers must not be used."""
+        return self.kind in {"wrong replies", "crashed", "timed out", "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One trial of one cell.
+
+    Attributes:
+        run: Name of the run.
+        scenario: Name of the scenario.
+        exchange: Name of the exchange.
+        backend: Name of the backend.
+        family: Its family.
+        packages: Versions of the packages it requires, by distribution name.
+        interpreter: The server's interpreter, such as "CPython 3.11.7", or empty.
+        point: Value of every axis: connections, idle_connections, message_size (bytes), pipeline_depth.
+        round: Number of the round, from 0; -1 where the cell was refused or failed before its first trial.
+        started: Wall-clock time of the trial's start, ISO 8601 with offset.
+        result: What the generator saw; None where there was no trial.
+        server: What the server used; None likewise.
+        verdicts: Everything that speaks against the numbers; empty means ok.
+        load_average: The machine's load average over 1 minute at the end of the trial.
+        steal_s: CPU time that the hypervisor took from the machine during the trial, all CPUs, in seconds.
+    """
+
+    run: str
+    scenario: str
+    exchange: str
+    backend: str
+    family: str
+    packages: dict[str, str]
+    interpreter: str
+    point: dict[str, int]
+    round: int
+    started: str
+    result: TrialResult | None
+    server: ServerUsage | None
+    verdicts: tuple[Verdict, ...] = field(default=())
+    load_average: float = 0.0
+    steal_s: float = 0.0
+
+    @property
+    def usable(self) -> bool:
+        """Whether the numbers of this trial count."""
+        return self.result is not None and not any(verdict.void for verdict in self.verdicts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON data."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, raw: Any) -> "Record":  # noqa: ANN401 - whatever a line of a file held
+        """Return the record that `to_json` described, upgraded if its schema is older.
+
+        Raises:
+            RecordError: It is no record, or one of a newer schema.
+        """
+        if not isinstance(raw, dict) or not isinstance(raw.get("schema"), int):
+            raise RecordError("not a record")
+        if raw["schema"] > SCHEMA:
+            raise RecordError(f"schema {raw['schema']} is newer than this muxbench reads ({SCHEMA}): upgrade it")
+        values = dict(raw)
+        for number in range(values.pop("schema"), SCHEMA):
+            values = UPGRADES[number](values)
+        try:
+            values["result"] = values["result"] and TrialResult.from_json(values["result"])
+            values["server"] = values["server"] and ServerUsage(**values["server"])
+            values["verdicts"] = tuple(Verdict(**verdict) for verdict in values["verdicts"])
+            return cls(**values)
+        except (KeyError, TypeError) as fault:
+            raise RecordError(f"damaged record: {fault}") from None

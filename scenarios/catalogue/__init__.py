@@ -1,0 +1,1 @@
+"""One scenario a TOML file; read by `harness.scenario`."""

@@ -1,0 +1,122 @@
+"""The contract between a conversation and everything that carries it.
+
+A `Session` is the server's side of one connection as sans-I/O logic; an `Exchange` joins it with the generator's side:
+what a request is, where its reply ends and how the reply is verified. Neither touches a socket: backends carry the one,
+load generators the other. The generator's side is data, so that the native engine can run it without an interpreter.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Session:
+    """The server's side of one connection: bytes and time in, bytes out.
+
+    Attributes:
+        wake_at: When `wake` is due, in seconds of `time.monotonic`, or None. A backend reads it after every call of
+            `receive`, `wake` and `eof`. A connection whose session still has a `wake_at` after `eof` stays open until
+            the session no longer has one.
+    """
+
+    __slots__ = ()
+
+    wake_at: float | None = None
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes that arrived (never empty, split anyhow) and return what to send now, possibly nothing."""
+        raise NotImplementedError
+
+    def eof(self) -> bytes:
+        """Take note that the peer sends no more and return what to send before the connection is closed."""
+        return b""
+
+    def wake(self) -> bytes:
+        """Return what is due by now, possibly nothing: waking too early is harmless."""
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message with a place for its sequence number, so that no two messages of a connection are alike.
+
+    Attributes:
+        data: The whole message; the bytes at the sequence's place are overwritten.
+        sequence_at: Offset of the sequence number in bytes.
+        sequence_width: Its width in bytes, 0 to 8; it is written little-endian, cut to this width.
+    """
+
+    data: bytes
+    sequence_at: int = 0
+    sequence_width: int = 8
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("a message needs at least one byte")
+        if not 0 <= self.sequence_width <= 8:
+            raise ValueError(f"sequence_width is {self.sequence_width}, must be 0 to 8")
+        if not 0 <= self.sequence_at <= len(self.data) - self.sequence_width:
+            raise ValueError("the sequence does not fit into the message")
+
+    def stamped(self, sequence: int) -> bytes:
+        """Return the message that carries this sequence number."""
+        stamp = (sequence % 256**self.sequence_width).to_bytes(self.sequence_width, "little")
+        end = self.sequence_at + self.sequence_width
+        return self.data[: self.sequence_at] + stamp + self.data[end:]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The generator's side of an exchange at one message size: the n-th request must be answered by the n-th reply."""
+
+    request: Message
+    reply: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One conversation, both halves.
+
+    Attributes:
+        name: What scenario files call it; the name of its file.
+        summary: One line for people.
+        new_session: Makes the server's half of a new connection.
+        conversation: Makes the generator's half for a message size in bytes.
+    """
+
+    name: str
+    summary: str
+    new_session: Callable[[], Session]
+    conversation: Callable[[int], Conversation]
+
+
+def load_exchange(name: str) -> Exchange:
+    """Return the exchange of this name, or the one that the Python file at this path defines as `EXCHANGE`.
+
+    Raises:
+        LookupError: There is no such exchange; the message names those there are.
+    """
+    if name.endswith(".py"):
+        location = importlib.util.spec_from_file_location(f"exchange_{Path(name).stem}", name)
+        if location is None or location.loader is None or not Path(name).is_file():
+            raise LookupError(f"no exchange file at {name}")
+        module = importlib.util.module_from_spec(location)
+        sys.modules[location.name] = module
+        location.loader.exec_module(module)
+    elif name in exchange_names():
+        module = importlib.import_module(f"scenarios.exchanges.{name}")
+    else:
+        raise LookupError(f"no exchange is called {name!r}; there are: {', '.join(exchange_names())}")
+    exchange = module.EXCHANGE
+    if not isinstance(exchange, Exchange):
+        raise LookupError(f"EXCHANGE of {name} is not a scenarios.session.Exchange")
+    return exchange
+
+
+def exchange_names() -> list[str]:
+    """Return the names of the built-in exchanges in alphabetical order."""
+    folder = Path(__file__).parent / "exchanges"
+    return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
