@@ -10,6 +10,54 @@ from typing import Any
 
 from scenarios.session import Message
 
+PROCESSES = ("closed", "constant", "poisson", "bursts")
+"""How requests arrive: after the reply before (closed loop), or at times of their own (open loop)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When requests are due.
+
+    Attributes:
+        process: One of `PROCESSES`. "bursts" is on and off: Poisson in the first `duty` of every period, then nothing.
+        rate_rps: Requests per second on average; 0 in a closed loop.
+        period_s: Length of one burst and the silence after it, in seconds; 0 unless the process is "bursts".
+        duty: Share of the period in which requests arrive, above 0 to 1; 0 unless the process is "bursts".
+        seed: The same seed gives the same due times; the n-th trial of a cell takes its n-th schedule.
+    """
+
+    process: str = "closed"
+    rate_rps: float = 0.0
+    period_s: float = 0.0
+    duty: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.process not in PROCESSES:
+            raise ValueError(f"arrivals {self.process!r} are unknown; there are {', '.join(PROCESSES)}")
+        if self.process == "closed":
+            if self.rate_rps:
+                raise ValueError("a closed loop has no rate: leave rate_rps out, or choose constant, poisson or bursts")
+        elif not 0 < self.rate_rps <= 1e9:
+            raise ValueError(f"rate_rps is {self.rate_rps:g}, must be above 0 and at most 1e9")
+        if self.process == "bursts":
+            if not self.period_s > 0:
+                raise ValueError(f"period_s is {self.period_s:g}, must be above 0")
+            if not 0 < self.duty <= 1:
+                raise ValueError(f"duty is {self.duty:g}, must be above 0 and at most 1")
+        elif self.period_s or self.duty:
+            raise ValueError(f"period_s and duty belong to bursts, not to {self.process}")
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests are due at times of their own."""
+        return self.process != "closed"
+
+    @property
+    def peak_rps(self) -> float:
+        """Requests per second while requests arrive at all."""
+        return self.rate_rps / self.duty if self.process == "bursts" else self.rate_rps
+
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
@@ -18,12 +66,14 @@ class LoadSpec:
     Attributes:
         host: Address of the server.
         port: Its TCP port.
-        request: What is sent, n-th request with sequence n of its connection.
-        reply: What must come back.
+        request: What is sent. No two requests of a cell carry the same sequence: see `sequence_offset`.
+        reply: What must come back, with the sequence of its request.
         connections: Active connections.
         idle_connections: Connections that are opened, verified once, and then left silent.
-        pipeline_depth: Requests in flight on each connection (closed loop).
+        pipeline_depth: Requests in flight on each connection: exactly (closed loop) or at most (open loop).
         grace_s: How long replies are waited for after the end of a trial, and connections at the start of a cell.
+        arrivals: When requests are due.
+        think_time_s: Time between a reply and the next request in its place (closed loop), in seconds.
     """
 
     host: str
@@ -34,10 +84,27 @@ class LoadSpec:
     idle_connections: int = 0
     pipeline_depth: int = 1
     grace_s: float = 5.0
+    arrivals: Arrivals = Arrivals()
+    think_time_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.connections < 1:
+            raise ValueError(f"connections is {self.connections}, must be at least 1")
+        if self.idle_connections < 0:
+            raise ValueError(f"idle_connections is {self.idle_connections}, must be at least 0")
+        if self.pipeline_depth < 1:
+            raise ValueError(f"pipeline_depth is {self.pipeline_depth}, must be at least 1")
+        if not self.grace_s >= 0:
+            raise ValueError(f"grace_s is {self.grace_s:g}, must be at least 0")
+        if not self.think_time_s >= 0:
+            raise ValueError(f"think_time_s is {self.think_time_s:g}, must be at least 0")
+        if self.think_time_s and self.arrivals.open_loop:
+            raise ValueError("think_time_s belongs to a closed loop: leave it out, or leave the rate out")
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as JSON data."""
         raw = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        raw["arrivals"] = dataclasses.asdict(self.arrivals)
         for key in ("request", "reply"):
             message: Message = raw[key]
             raw[key] = {
@@ -55,12 +122,45 @@ class LoadSpec:
             message = dict(values[key])
             message["data"] = base64.b64decode(message["data"])
             values[key] = Message(**message)
+        if "arrivals" in values:
+            values["arrivals"] = Arrivals(**values["arrivals"])
         return cls(**values)
+
+
+def sequence_offset(connection: int) -> int:
+    """Return the sequence number of the first request of the connection with this index.
+
+    Multiples of 2**64 over the golden ratio lie far apart (for 65,536 connections at least 2**46), so connections never
+    share a sequence number; the factor is odd, so they start differently even where a message is too short to carry
+    all eight bytes. (Knuth, The Art of Computer Programming, volume 3, section 6.4.)
+    """
+    return connection * 0x9E3779B97F4A7C15 % 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectResult:
+    """What came of opening the connections of a cell.
+
+    Attributes:
+        connected: Active connections that are open and have had one verified reply.
+        idle: Idle connections likewise.
+        errors: Failures by kind, as in `TrialResult`.
+        fault: Words on the first wrong reply, or empty.
+    """
+
+    connected: int
+    idle: int
+    errors: dict[str, int]
+    fault: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON data."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What one trial saw. `sent == replied + failed + in_flight` holds exactly.
+    """What one trial saw. `sent == replied + failed + in_flight` and `due == sent + waiting` hold exactly.
 
     Attributes:
         engine: "native" or "portable".
@@ -70,12 +170,21 @@ class TrialResult:
         replied: Verified replies that arrived in the window.
         failed: Requests that failed in the window, whatever the kind.
         in_flight: Requests still unanswered when the window ended.
-        late: How many of those were answered within the grace after it; their latencies are in the histogram.
-        errors: Failures by kind (refused, reset, closed, timed out, wrong), window and grace together.
+        late: How many of those that were in flight or waiting when the window ended were answered within the grace
+            after it; their latencies are in the histogram.
+        errors: Failures by kind, window and grace together: refused, reset, closed, timed out, wrong; unreachable, and
+            "no descriptors" or "no ports" where this machine ran short. A connection that breaks counts each of its
+            unanswered requests, or one if there was none.
         latency: HdrHistogram of the latencies in nanoseconds, as its own V2 compressed base64 text.
         slices: Replies in each tenth of the window, in order: what steadiness is judged by.
         cpu_s: CPU time the generator used in the window, in seconds.
         fault: Words on the first wrong reply (what was expected, what came, where), or empty.
+        due: Requests that were due in the window; in a closed loop those sent.
+        waiting: Requests that were due and still waited for a free connection when the window ended (open loop).
+        slip: Histogram like `latency`: how late the generator itself was to act on a due request, whether it could
+            be sent then or had to wait for a connection. Empty text in a closed loop without think time.
+        spun_s: Part of `cpu_s` that went into watching the clock for the next due request, with nothing else to do.
+        stopped: Why the trial ended before its time, or empty.
     """
 
     engine: str
@@ -91,6 +200,11 @@ class TrialResult:
     slices: list[int] = field(default_factory=list)
     cpu_s: float = 0.0
     fault: str = ""
+    due: int = 0
+    waiting: int = 0
+    slip: str = ""
+    spun_s: float = 0.0
+    stopped: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON data."""

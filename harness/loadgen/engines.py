@@ -1,0 +1,66 @@
+"""Which engines there are here, and the making of one by its name."""
+
+import importlib
+import importlib.util
+from typing import Protocol
+
+from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+
+
+class Engine(Protocol):
+    """What both engines are: made from a `LoadSpec` and a control descriptor, then `connect` once and `trial` often."""
+
+    name: str
+
+    def connect(self) -> ConnectResult:
+        """Open every connection and verify each with one request; raises EOFError when the control socket is closed."""
+        ...
+
+    def trial(self, duration_s: float) -> TrialResult:
+        """Measure for this many seconds and wait for stragglers; raises EOFError when the control socket is closed."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+def native_missing() -> str:
+    """Return why there is no native engine here, in one line, or an empty text if there is one."""
+    if importlib.util.find_spec("harness.loadgen.engine") is None:
+        return "the native engine was not built: it needs Linux and a C compiler when muxbench is installed"
+    try:
+        importlib.import_module("harness.loadgen.engine")
+    except ImportError as fault:
+        return f"the native engine does not load: {fault}"
+    return ""
+
+
+def default_engine() -> str:
+    """Return "native" where there is one, else "portable"."""
+    return "portable" if native_missing() else "native"
+
+
+def make_engine(name: str, spec: LoadSpec, control_fd: int = -1) -> Engine:
+    """Return the engine of this name, "native" or "portable", ready to connect.
+
+    Args:
+        name: The engine.
+        spec: The load.
+        control_fd: A socket whose end of file means: give up at once; -1 if there is none.
+
+    Raises:
+        LookupError: There is no such engine here, with the reason.
+    """
+    if name == "native":
+        reason = native_missing()
+        if reason:
+            raise LookupError(reason)
+        from harness.loadgen.engine import NativeEngine
+
+        return NativeEngine(spec, control_fd)
+    if name == "portable":
+        from harness.loadgen.portable import PortableEngine
+
+        return PortableEngine(spec, control_fd)
+    raise LookupError(f"no engine is called {name!r}; there are native and portable")
