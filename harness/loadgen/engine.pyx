@@ -381,16 +381,14 @@ cdef void receive(Load *load, uint32_t index) noexcept nogil:
     while got > 0:
         if connection.answered == connection.queued:
             note_fault(load, index, data, got, True)
-            fail(load, index, WRONG)
-            return
+            break
         stamp(&load.reply, 0, connection.offset + connection.answered)
         piece = size - connection.reply_bytes
         if piece > <size_t>got:
             piece = got
         if memcmp(load.reply.data + connection.reply_bytes, data, piece) != 0:
             note_fault(load, index, data, piece, False)
-            fail(load, index, WRONG)
-            return
+            break
         data += piece
         got -= piece
         connection.reply_bytes += piece
@@ -414,6 +412,9 @@ cdef void receive(Load *load, uint32_t index) noexcept nogil:
         load.replied += complete
     elif load.phase == GRACE:
         load.late += complete
+    if got > 0:  # the replies before the fault were good ones, the connection is not
+        fail(load, index, WRONG)
+        return
     if complete == 0:
         return
     if load.open_loop:
@@ -816,14 +817,15 @@ cdef class NativeEngine:
 
         Raises:
             EOFError: The control socket was closed.
-            ValueError: The duration is not above 0.
+            ValueError: The duration is not above 0, or absurd.
         """
         cdef Load *load = &self.load
-        cdef int64_t duration = round(duration_s * 1e9)
+        cdef int64_t duration
         cdef int64_t grace = round(self.spec.grace_s * 1e9)
         cdef Py_buffer view
-        if not duration > 0:
-            raise ValueError(f"duration_s is {duration_s:g}, must be above 0")
+        if not 1e-9 <= duration_s <= 1e9:
+            raise ValueError(f"duration_s is {duration_s:g}, must be above 0 and at most 1e9")
+        duration = round(duration_s * 1e9)
         dues = due_times(self.spec.arrivals, duration_s, self.trials) if load.open_loop else b""
         self.trials += 1
         self.forget_errors()

@@ -1,0 +1,76 @@
+"""Fixtures that bring the engines together with small servers."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from loadgen_peers import SIZE, Behaviour
+
+from harness.loadgen.engines import Engine, make_engine, native_missing
+from harness.loadgen.spec import LoadSpec
+from scenarios.exchanges.echo import conversation
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Behaviour], int]]:
+    """Start a server with a behaviour and return its port."""
+    sockets: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def one(connection: socket.socket, number: int, behave: Behaviour) -> None:
+        with contextlib.suppress(OSError), connection:
+            behave(connection, number)
+
+    def accept(listener: socket.socket, behave: Behaviour) -> None:
+        with contextlib.suppress(OSError):
+            for number in range(10**6):
+                connection, _ = listener.accept()
+                sockets.append(connection)
+                threads.append(threading.Thread(target=one, args=(connection, number, behave), daemon=True))
+                threads[-1].start()
+
+    def start(behave: Behaviour) -> int:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        sockets.append(listener)
+        threads.append(threading.Thread(target=accept, args=(listener, behave), daemon=True))
+        threads[-1].start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    yield start
+    for item in sockets:
+        with contextlib.suppress(OSError):
+            item.shutdown(socket.SHUT_RDWR)
+        item.close()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture(params=["native", "portable"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Both engines, one after the other."""
+    name: str = request.param
+    if name == "native" and native_missing():
+        pytest.skip(native_missing())
+    return name
+
+
+@pytest.fixture
+def generator(engine_name: str) -> Iterator[Callable[..., Engine]]:
+    """Make an engine for the server at a port: two connections unless told, messages of `SIZE` bytes."""
+    engines = []
+
+    def make(port: int, *, size: int = SIZE, control_fd: int = -1, **load: object) -> Engine:
+        talk = conversation(size)
+        values = {"connections": 2, "grace_s": 0.5, **load}
+        engines.append(
+            make_engine(engine_name, LoadSpec("127.0.0.1", port, talk.request, talk.reply, **values), control_fd)  # type: ignore[arg-type]
+        )
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close()
