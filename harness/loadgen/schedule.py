@@ -15,7 +15,7 @@ def due_times(arrivals: Arrivals, duration_s: float, trial: int = 0) -> "array[i
     """Return when requests are due, in nanoseconds from the start of the trial, in order, below its duration.
 
     Args:
-        arrivals: The process; the same seed gives the same times on every machine and engine.
+        arrivals: The process; the same seed gives the same times, whichever engine runs them.
         duration_s: Length of the trial in seconds.
         trial: Number of the trial in its cell: each has a schedule of its own.
 

@@ -13,6 +13,9 @@ from scenarios.session import Message
 PROCESSES = ("closed", "constant", "poisson", "bursts")
 """How requests arrive: after the reply before (closed loop), or at times of their own (open loop)."""
 
+MAX_RATE_RPS = 1e6
+"""Highest rate that can be asked for: far beyond what one generator reaches, and its schedule still fits in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
@@ -38,8 +41,8 @@ class Arrivals:
         if self.process == "closed":
             if self.rate_rps:
                 raise ValueError("a closed loop has no rate: leave rate_rps out, or choose constant, poisson or bursts")
-        elif not 0 < self.rate_rps <= 1e9:
-            raise ValueError(f"rate_rps is {self.rate_rps:g}, must be above 0 and at most 1e9")
+        elif not 0 < self.rate_rps <= MAX_RATE_RPS:
+            raise ValueError(f"rate_rps is {self.rate_rps:g}, must be above 0 and at most {MAX_RATE_RPS:g}")
         if self.process == "bursts":
             if not self.period_s > 0:
                 raise ValueError(f"period_s is {self.period_s:g}, must be above 0")

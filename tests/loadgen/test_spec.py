@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.loadgen.spec import Arrivals, ConnectResult, LoadSpec, TrialResult, sequence_offset
+from harness.loadgen.spec import MAX_RATE_RPS, Arrivals, ConnectResult, LoadSpec, TrialResult, sequence_offset
 from scenarios.session import Message
 
 counts = st.integers(min_value=0, max_value=2**53)
@@ -23,12 +23,15 @@ def messages(draw: st.DrawFn) -> Message:
 arrivals = st.one_of(
     st.just(Arrivals()),
     st.builds(
-        Arrivals, process=st.sampled_from(["constant", "poisson"]), rate_rps=st.floats(0.001, 1e9), seed=st.integers()
+        Arrivals,
+        process=st.sampled_from(["constant", "poisson"]),
+        rate_rps=st.floats(0.001, MAX_RATE_RPS),
+        seed=st.integers(),
     ),
     st.builds(
         Arrivals,
         process=st.just("bursts"),
-        rate_rps=st.floats(0.001, 1e9),
+        rate_rps=st.floats(0.001, MAX_RATE_RPS),
         period_s=st.floats(0.001, 100),
         duty=st.floats(0.001, 1),
     ),
@@ -125,7 +128,7 @@ def test_loads_that_contradict_themselves_are_refused(values: dict[str, object],
 def test_connections_never_share_a_sequence_number() -> None:
     offsets = sorted(sequence_offset(connection) for connection in range(65_536))
     gaps = [after - before for before, after in zip(offsets, [*offsets[1:], offsets[0] + 2**64], strict=True)]
-    assert min(gaps) > 2**45  # the docstring says 2**46 for fewer
+    assert min(gaps) > 2**46
 
 
 def test_neighbouring_connections_differ_even_in_a_single_byte() -> None:
