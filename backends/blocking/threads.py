@@ -1,0 +1,128 @@
+"""A thread for every connection, which waits in recv(2) and send(2): the oldest way to serve many peers at once.
+
+The kernel schedules; backpressure is a thread that waits in send(2). A connection costs a thread: its stack and kernel
+memory, and under load a switch of context and of the interpreter's lock. Only a session that answers later makes its
+thread wait in poll(2), with a timeout, instead of recv(2): a socket timeout would make the descriptor non-blocking.
+
+Options: `stack_size_bytes`, the stack of each thread.
+"""
+
+import select
+import socket
+import sys
+import threading
+import time
+
+from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, READ_SIZE, Server, report_session_failure
+from scenarios.session import Session
+
+TRAITS = {
+    "name": "threads",
+    "family": "blocking",
+    "summary": "a thread per connection that waits in recv and send",
+    "platforms": ["linux", "darwin"],
+}
+
+STACK_SIZE_BYTES = 256 * 1024
+"""Enough for a session; the usual 8 MiB each would reserve 80 GB of address space for 10,000 connections."""
+
+
+def serve(server: Server) -> None:
+    """Accept connections and start a thread for each until told to stop; then end them all without waiting."""
+    threading.stack_size(int(server.options.get("stack_size_bytes", STACK_SIZE_BYTES)))
+    live: set[socket.socket] = set()
+    listener = server.listener
+    poller = select.poll()
+    poller.register(server.stop_fd)
+    poller.register(listener, select.POLLIN)
+    pause_ms: float | None = None
+    while all(fd != server.stop_fd for fd, _ in poller.poll(pause_ms)):
+        if pause_ms is not None:
+            pause_ms = None
+            poller.register(listener, select.POLLIN)
+        try:
+            while True:
+                start_thread(listener.accept()[0], server, live)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            if error.errno in OUT_OF_DESCRIPTORS:
+                # The connection stays in the backlog and keeps the listener readable: look away or spin.
+                pause_ms = ACCEPT_PAUSE_S * 1000
+                poller.unregister(listener)
+    for connection in list(live):
+        shut_down(connection)
+
+
+def start_thread(connection: socket.socket, server: Server, live: set[socket.socket]) -> None:
+    """Start the thread of a new connection, or close the connection if the system has no more threads."""
+    connection.setblocking(True)  # BSD and macOS: accepted sockets inherit O_NONBLOCK from the listener.
+    live.add(connection)
+    try:
+        threading.Thread(target=run, args=(connection, server, live), daemon=True).start()
+    except RuntimeError as error:
+        live.discard(connection)
+        connection.close()
+        print(f"connection closed: {error} beside {threading.active_count()}", file=sys.stderr)
+
+
+def run(connection: socket.socket, server: Server, live: set[socket.socket]) -> None:
+    """Serve one connection from its first byte to its close."""
+    try:
+        converse(connection, server.new_session())
+    except ConnectionLostError:
+        pass
+    except Exception:
+        report_session_failure()
+    finally:
+        live.discard(connection)
+        connection.close()
+
+
+class ConnectionLostError(Exception):
+    """The connection broke: a reset, a broken pipe, a time-out of TCP."""
+
+
+def converse(connection: socket.socket, session: Session) -> None:
+    """Carry one session until its peer has finished and everything owed is sent.
+
+    Raises:
+        ConnectionLostError: The connection broke.
+    """
+    recv, sendall, receive = connection.recv, connection.sendall, session.receive
+    ended = False
+    while True:
+        if session.wake_at is not None and not happens(connection, session.wake_at, 0 if ended else select.POLLIN):
+            reply = session.wake()
+        elif ended:
+            return
+        else:
+            try:
+                data = recv(READ_SIZE)
+            except OSError as error:
+                raise ConnectionLostError from error
+            ended = not data
+            reply = receive(data) if data else session.eof()
+        if reply:
+            try:
+                sendall(reply)
+            except OSError as error:
+                raise ConnectionLostError from error
+
+
+def happens(connection: socket.socket, deadline: float, events: int) -> bool:
+    """Wait for events of poll(2) or a break of the connection. False at the deadline, even one that has passed."""
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
+        return False
+    poller = select.poll()
+    poller.register(connection, events)
+    return bool(poller.poll(remaining_s * 1000))
+
+
+def shut_down(connection: socket.socket) -> None:
+    """Make the thread that waits for this connection return; closing alone would not wake it (close(2))."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # The peer or its own thread was faster.
