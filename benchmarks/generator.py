@@ -36,7 +36,7 @@ def start(cpu: int, *command: str) -> "subprocess.Popen[str]":
 
 def main() -> None:
     """Run the comparison and print its figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--connections", type=int, default=100)
     parser.add_argument("--size", type=int, default=64, help="bytes of a message")
     parser.add_argument("--slices", type=int, default=40, help="pairs of slices")

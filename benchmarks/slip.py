@@ -23,7 +23,7 @@ from scenarios.exchanges.echo import conversation  # noqa: E402
 
 def main() -> None:
     """Run trials and print their percentiles."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=float, default=20_000, help="requests per second")
     parser.add_argument("--process", default="poisson", choices=["poisson", "constant"])
     parser.add_argument("--connections", type=int, default=100)

@@ -645,11 +645,15 @@ cdef void begin(Load *load, int64_t duration) noexcept nogil:
         notice(load)
 
 
-cdef inline void begin_connections(Load *load) noexcept nogil:
-    """Send the first requests of some connections more: not of all at once, or the first replies would wait for it."""
-    cdef uint32_t batch = 0
+cdef inline void begin_connections(Load *load, int replies) noexcept nogil:
+    """Send the first requests of some connections more, at least as many as replies came in the round before.
+
+    Not of all at once, or the first replies would wait for the last requests.
+    """
+    cdef int batch = 0
+    cdef int limit = START_BATCH if replies < START_BATCH else replies
     cdef uint64_t number
-    while batch < START_BATCH and load.begun < load.active:
+    while batch < limit and load.begun < load.active:
         if load.connections[load.begun].fd >= 0:
             load.now = clock_ns(CLOCK_MONOTONIC)
             for number in range(load.depth):
@@ -665,7 +669,8 @@ cdef void measure(Load *load) noexcept nogil:
     cdef timespec sleep
     cdef int64_t horizon, gap, before
     cdef bint spinning
-    cdef int timeout_ms, found
+    cdef int timeout_ms
+    cdef int found = 0
     watched.fd = load.epoll
     watched.events = POLLIN
     while not load.aborted:
@@ -696,7 +701,7 @@ cdef void measure(Load *load) noexcept nogil:
                 spinning = True
             timeout_ms = 0
         elif load.phase == WINDOW and load.begun < load.active:
-            begin_connections(load)
+            begin_connections(load, found)
             timeout_ms = 0
         before = load.now
         found = poll_events(load, timeout_ms)

@@ -518,18 +518,23 @@ class PortableEngine:
         if self._paced:
             self._notice()
 
-    def _begin_connections(self) -> None:
-        """Send the first requests of some connections more: not of all at once, or the first replies would wait."""
-        for connection in self._active[self._begun : self._begun + START_BATCH]:
+    def _begin_connections(self, replies: int) -> None:
+        """Send the first requests of some connections more, at least as many as replies came in the round before.
+
+        Not of all at once, or the first replies would wait for the last requests.
+        """
+        batch = max(START_BATCH, replies)
+        for connection in self._active[self._begun : self._begun + batch]:
             if connection.socket is not None:
                 self._now = time.monotonic_ns()
                 for _ in range(self._spec.pipeline_depth):
                     self._queue(connection, self._now)
                 self._flush(connection)
-        self._begun += START_BATCH
+        self._begun += batch
 
     def _measure(self) -> None:
         """The measuring loop: from the start of the window to the end of the grace."""
+        found = 0
         while True:
             if self._phase is WINDOW and self._now >= self._end:
                 self._close_window()
@@ -550,7 +555,7 @@ class PortableEngine:
                 spinning = gap <= 0
                 timeout_s = max(0, gap) // 1_000_000 / 1000
             elif self._phase is WINDOW and self._begun < len(self._active):
-                self._begin_connections()
+                self._begin_connections(found)
                 timeout_s = 0.0
             before = self._now
             found = self._poll(timeout_s)

@@ -1,16 +1,20 @@
 """The generator's process on its socket: commands in, results out, and nothing left when the socket ends."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from loadgen_peers import Behaviour, assert_adds_up, echo
+from loadgen_peers import SIZE, Behaviour, assert_adds_up, echo, read_exactly
 
+from harness.loadgen.histogram import decode
 from harness.loadgen.spec import LoadSpec, TrialResult
 from scenarios.exchanges.echo import conversation
 
@@ -81,6 +85,34 @@ def test_the_process_ends_with_its_socket_in_mid_trial(serve: Serve, process: Pr
     process.send({"command": "trial", "duration_s": 600})
     process.end()
     assert process.process.wait(30) == 0
+
+
+def test_a_generator_that_was_held_up_says_so_and_hides_nothing(
+    serve: Serve, process: Process, engine_name: str
+) -> None:
+    measuring = threading.Event()
+
+    def note(connection: socket.socket, number: int) -> None:
+        connection.sendall(read_exactly(connection, SIZE))
+        first = read_exactly(connection, SIZE)
+        measuring.set()
+        connection.sendall(first)
+        echo(connection, number)
+
+    raw = {**spec(serve(note)), "connections": 60, "arrivals": {"process": "constant", "rate_rps": 100.0}}
+    process.send({"spec": raw, "engine": engine_name})
+    process.ask({"command": "connect"})
+    process.send({"command": "trial", "duration_s": 0.5})
+    assert measuring.wait(30)
+    process.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.3)
+    process.process.send_signal(signal.SIGCONT)
+    result = TrialResult.from_json(json.loads(process.lines.readline())["result"])
+    assert_adds_up(result)
+    assert (result.due, result.errors) == (50, {})
+    # Of those due in the first 200 of the 300 ms all are 100 ms late, though each found a free connection at once.
+    for text in (result.slip, result.latency):
+        assert decode(text).get_value_at_percentile(65) >= 100_000_000
 
 
 def test_the_process_ends_when_it_is_never_told_anything(process: Process) -> None:
