@@ -1,0 +1,308 @@
+"""Children of a run: starts servers and generators pinned, hands them their sockets, stops them, leaves nothing behind.
+
+Every child is told to stop by the end of its control socket, which also comes when this process dies, however it dies.
+Children run in sessions of their own, so Ctrl-C reaches only this process; what does not stop in time is killed.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from backends.find import Backend
+from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+
+ROOT = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 3.0
+REPLY_MARGIN_S = 5.0
+LOG_TAIL_BYTES = 2000
+
+
+class ChildFailedError(Exception):
+    """A child died, hung or gave up.
+
+    Attributes:
+        kind: "crashed" or "timed out", as in a verdict.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Child:
+    """A Python process with a control socket and a log.
+
+    Attributes:
+        name: What it is called in messages.
+        pid: Its process number.
+        log: The file that its output goes to.
+    """
+
+    def __init__(
+        self, name: str, call: str, log: Path, *, python: str, cpus: Collection[int], pass_fds: tuple[int, ...] = ()
+    ) -> None:
+        """Start a process that calls a function of ours.
+
+        Args:
+            name: What it is called in messages.
+            call: Dotted name of the function; it is called with `pass_fds` and the control socket's descriptor.
+            log: Where its standard output and error go; appended to.
+            python: The interpreter.
+            cpus: CPUs it may run on; empty means all.
+            pass_fds: Descriptors it inherits besides.
+        """
+        module, function = call.rsplit(".", 1)
+        self.name = name
+        self.log = log
+        self._control, theirs = socket.socketpair()
+        self._unread = b""
+        fds = (*pass_fds, theirs.fileno())
+        # -I: neither the user's site, nor PYTHONPATH, nor a folder `backends` in the current folder can get in the way.
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {module} import {function}; {function}{fds}"
+        with theirs, log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [python, "-I", "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=fds,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        if cpus and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(self.pid, cpus)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def log_tail(self) -> str:
+        """Return the end of its output, or an empty text."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+                return file.read().decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send one line; a child that is gone is noticed by the next `hear`."""
+        try:
+            self._control.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            return
+
+    def hear(self, timeout_s: float) -> dict[str, Any]:
+        """Return the next line.
+
+        Raises:
+            ChildFailedError: None came in time, the child died, or it says that it failed.
+        """
+        deadline = time.monotonic() + timeout_s
+        while b"\n" not in self._unread:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ChildFailedError("timed out", f"{self.name} gave no answer within {timeout_s:.0f} s")
+            self._control.settimeout(remaining)
+            try:
+                data = self._control.recv(1 << 20)
+            except TimeoutError:
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                raise ChildFailedError("crashed", self.last_words())
+            self._unread += data
+        line, self._unread = self._unread.split(b"\n", 1)
+        message: dict[str, Any] = json.loads(line)
+        if "failed" in message:
+            raise ChildFailedError("crashed", f"{self.name} failed: {message['failed']}")
+        return message
+
+    def last_words(self) -> str:
+        """Return how a process that is gone ended, with the last line of its output."""
+        try:
+            status = self._process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return f"{self.name} closed its control socket"
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        lines = self.log_tail().splitlines()
+        return f"{self.name} {how}" + (f": {lines[-1]}" if lines else "")
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
+        """Tell it to stop, kill it and all it started if it does not; return whether it stopped by itself."""
+        self._control.close()
+        try:
+            self._process.wait(timeout=timeout_s)
+            by_itself = True
+        except subprocess.TimeoutExpired:
+            by_itself = False
+        with contextlib.suppress(ProcessLookupError):  # the whole group is gone already
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        return by_itself
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class ServerProcess(Child):
+    """A running backend.
+
+    Attributes:
+        address: Host and port it listens on.
+        interpreter: Such as "CPython 3.11.7".
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        exchange: str,
+        log: Path,
+        *,
+        cpus: Collection[int] = (),
+        python: str = sys.executable,
+        options: Mapping[str, Any] | None = None,
+        sndbuf: int | None = None,
+    ) -> None:
+        """Start it on a free port of the loopback interface and wait until it serves.
+
+        Args:
+            backend: Which one.
+            exchange: Name of the exchange, or path of its file.
+            log: Where its output goes.
+            cpus: CPUs it may run on; empty means all.
+            python: The interpreter.
+            options: The backend's own settings.
+            sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
+
+        Raises:
+            ChildFailedError: It died or hung on the way.
+        """
+        with listen(sndbuf) as listener:
+            self.address: tuple[str, int] = listener.getsockname()
+            super().__init__(
+                f"backend {backend.traits.name}",
+                "backends.serve.main",
+                log,
+                python=python,
+                cpus=cpus,
+                pass_fds=(listener.fileno(),),
+            )
+        try:
+            self.tell({"file": str(backend.file), "exchange": exchange, "options": dict(options or {})})
+            self.interpreter: str = self.hear(START_TIMEOUT_S)["serving"]["interpreter"]
+        except BaseException:
+            self.stop(timeout_s=0)
+            raise
+
+
+class GeneratorProcess(Child):
+    """A running load generator."""
+
+    def __init__(self, spec: LoadSpec, engine: str, log: Path, *, cpus: Collection[int] = ()) -> None:
+        """Start it; it connects when told to.
+
+        Args:
+            spec: The load.
+            engine: "native" or "portable".
+            log: Where its output goes.
+            cpus: CPUs it may run on; empty means all.
+        """
+        super().__init__("the generator", "harness.loadgen.__main__.main", log, python=sys.executable, cpus=cpus)
+        self._grace_s = spec.grace_s
+        self.tell({"spec": spec.to_json(), "engine": engine})
+
+    def connect(self) -> ConnectResult:
+        """Open all connections and verify one reply on each.
+
+        Raises:
+            ChildFailedError: It died or hung.
+        """
+        self.tell({"command": "connect"})
+        return ConnectResult(**self.hear(START_TIMEOUT_S + 2 * self._grace_s))
+
+    def trial(self, duration_s: float) -> TrialResult:
+        """Load the server for `duration_s` seconds.
+
+        Raises:
+            ChildFailedError: It died or hung.
+        """
+        self.tell({"command": "trial", "duration_s": duration_s})
+        return TrialResult.from_json(self.hear(duration_s + 2 * self._grace_s + REPLY_MARGIN_S)["result"])
+
+
+def listen(sndbuf: int | None = None, backlog: int = 4096) -> socket.socket:
+    """Return a non-blocking listener on a free port of the loopback interface.
+
+    Accepted sockets inherit its options on Linux, so every backend has the same: TCP_NODELAY, because a reply must not
+    wait for the acknowledgement of the one before (Nagle's algorithm, RFC 896), and the send buffer if one is given.
+    """
+    listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+    listener.setblocking(False)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sndbuf is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
+    return listener
+
+
+def probe_backends(
+    backends: Mapping[str, Backend], python: str = sys.executable
+) -> dict[str, tuple[str, dict[str, str]]]:
+    """Ask an interpreter which backends it can run.
+
+    A backend that kills or hangs the process on import is blamed, and the rest is asked again.
+
+    Args:
+        backends: By name.
+        python: The interpreter.
+
+    Returns:
+        For each name the reason why it is unavailable, or an empty text, and the versions of its packages.
+    """
+    results: dict[str, tuple[str, dict[str, str]]] = {}
+    waiting = {
+        name: {"file": str(each.file), "requires": each.traits.requires, "platforms": each.traits.platforms}
+        for name, each in backends.items()
+    }
+    while waiting:
+        call = "import sys; sys.path.insert(0, sys.argv[1]); from backends.probe import main; main()"
+        try:
+            child = subprocess.run(
+                [python, "-I", "-c", call, str(ROOT)],
+                input=json.dumps(waiting).encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=START_TIMEOUT_S,
+                check=False,
+            )
+            output, how = child.stdout, "ends the interpreter when it is imported"
+        except subprocess.TimeoutExpired as fault:
+            output, how = fault.stdout or b"", f"takes more than {START_TIMEOUT_S:.0f} s to import"
+        except OSError as fault:
+            return {name: (f"{python} cannot be started: {fault.strerror}", {}) for name in backends}
+        for line in output.splitlines():
+            answer = json.loads(line)
+            results[answer["name"]] = (answer["unavailable"], answer["packages"])
+            del waiting[answer["name"]]
+        if waiting:
+            name = next(iter(waiting))
+            results[name] = (how, {})
+            del waiting[name]
+    return {name: results[name] for name in backends}
