@@ -25,19 +25,29 @@ def serve(server: Server) -> None:
     serve_on(asyncio.new_event_loop(), server)
 
 
-def serve_on(loop: asyncio.AbstractEventLoop, server: Server) -> None:
-    """Serve on this loop until told to stop, then break the connections and close the loop."""
+def serve_on(
+    loop: asyncio.AbstractEventLoop, server: Server, connection_type: "type[Connection] | None" = None
+) -> None:
+    """Serve on this loop until told to stop, then break the connections and close the loop.
+
+    Args:
+        loop: A new event loop.
+        server: What `serve` was handed.
+        connection_type: The protocol of a connection; `Connection` if None.
+    """
+    connect = connection_type or Connection
     loop.set_exception_handler(report)
     live: set[Connection] = set()
     # The loop closes the socket it listens on, so it is given a duplicate; it calls listen(2) again, so the backlog is
     # named: its own default is 100.
     listening = loop.create_server(
-        lambda: Connection(loop, server, live), sock=server.listener.dup(), backlog=socket.SOMAXCONN
+        lambda: connect(loop, server, live), sock=server.listener.dup(), backlog=socket.SOMAXCONN
     )
     acceptor = loop.run_until_complete(listening)
-    loop.add_reader(server.stop_fd, loop.stop)
-    loop.run_forever()
-    loop.remove_reader(server.stop_fd)
+    told_to_stop = loop.create_future()
+    # Once: the descriptor stays readable, and the loop turns again below.
+    loop.add_reader(server.stop_fd, lambda: told_to_stop.done() or told_to_stop.set_result(None))
+    loop.run_until_complete(told_to_stop)
     acceptor.close()
     for connection in list(live):
         connection.transport.abort()
