@@ -9,7 +9,6 @@ which is safe because one thread does everything.
 """
 
 import ipaddress
-import socket
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport (
@@ -19,206 +18,29 @@ from libc.errno cimport (
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, timespec
 from posix.unistd cimport close
+
+from harness.loadgen.counting cimport count_value
+from harness.loadgen.load cimport (
+    RECEIVE_BYTES, SEND_BYTES, EVENTS, START_BATCH, SPIN_NS, SLICES, CONTROL, SHOWN, REFUSED, RESET, CLOSED,
+    TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, KINDS, OPENING, WINDOW, GRACE, Connection, Pause,
+    Template, Fault, Load,
+)
+from harness.loadgen.system cimport (
+    AF_INET, AF_INET6, clock_ns, connect_, EPOLL_CLOEXEC, epoll_create1, epoll_ctl, EPOLL_CTL_ADD, EPOLL_CTL_MOD,
+    epoll_event, epoll_wait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, getsockopt, htons, INT64_MAX,
+    IPPROTO_TCP, MSG_DONTWAIT, MSG_NOSIGNAL, pollfd, POLLIN, ppoll, PR_SET_TIMERSLACK, prctl, recv, send,
+    setsockopt, SO_ERROR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_storage, socket_, SOL_SOCKET, TCP_NODELAY,
+)
 
 from harness.loadgen.histogram import COUNTS, HIGHEST_NS, encode_counts
 from harness.loadgen.schedule import due_times
 from harness.loadgen.spec import ConnectResult, TrialResult, sequence_offset
 
-cdef extern from "<sys/socket.h>" nogil:
-    struct sockaddr:
-        pass
-    struct sockaddr_storage:
-        uint16_t ss_family
-    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, MSG_DONTWAIT, MSG_NOSIGNAL
-    int socket_ "socket"(int domain, int kind, int protocol)
-    int connect_ "connect"(int fd, const sockaddr *address, uint32_t length)
-    int setsockopt(int fd, int level, int name, const void *value, uint32_t length)
-    int getsockopt(int fd, int level, int name, void *value, uint32_t *length)
-    ssize_t send(int fd, const void *data, size_t length, int flags)
-    ssize_t recv(int fd, void *data, size_t length, int flags)
-
-cdef extern from "<netinet/in.h>" nogil:
-    struct in_addr:
-        pass
-    struct in6_addr:
-        pass
-    struct sockaddr_in:
-        uint16_t sin_family
-        uint16_t sin_port
-        in_addr sin_addr
-    struct sockaddr_in6:
-        uint16_t sin6_family
-        uint16_t sin6_port
-        in6_addr sin6_addr
-    uint16_t htons(uint16_t port)
-    int IPPROTO_TCP
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    int TCP_NODELAY
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        uint32_t u32
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD
-    uint32_t EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLRDHUP
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
-    int epoll_wait(int epoll, epoll_event *events, int limit, int timeout_ms)
-
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
-        int fd
-        short events
-    short POLLIN
-    int ppoll(pollfd *watched, unsigned long count, const timespec *timeout, const void *mask)
-
-cdef extern from "<sys/prctl.h>" nogil:
-    int PR_SET_TIMERSLACK
-    int prctl(int option, unsigned long value)
-
-cdef enum:
-    RECEIVE_BYTES = 256 * 1024
-    SEND_BYTES = 64 * 1024  # requests of a deep pipeline go out together, as many as fit in here (at least one)
-    EVENTS = 256
-    START_BATCH = 64  # connections that are opened, or sent their first request, before replies are looked at again
-    SPIN_NS = 150_000  # the loop sleeps until this long before a request is due, and watches the clock from then on
-    HALF_MAGNITUDE = 10
-    SLICES = 10
-    CONTROL = 0xFFFFFFFF
-    SHOWN = 16  # bytes quoted about a wrong reply
-
-cdef enum:
-    REFUSED, RESET, CLOSED, TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, KINDS
-
-KIND_NAMES = (
-    "refused", "reset", "closed", "timed out", "wrong", "unreachable", "no descriptors", "no ports",
-)
-
-cdef enum Phase:
-    OPENING  # connections are made, and verified with one request each
-    WINDOW  # measuring
-    GRACE  # the window is over; what was due in it may still be answered
-
-cdef struct Connection:
-    uint64_t offset  # sequence number of its first request
-    uint64_t queued  # requests handed to it, ever; numbers go on through trials and reconnections
-    uint64_t sent  # requests that the kernel has wholly taken
-    uint64_t answered  # verified replies
-    size_t sent_bytes  # how much of request number `sent` the kernel has taken
-    size_t reply_bytes  # how much of reply number `answered` has come
-    int fd  # -1: not open
-    uint32_t interest  # what epoll watches
-    bint connecting
-    bint verifying  # its first reply is awaited
-    bint listed  # stands in the ring of free connections
-
-cdef struct Pause:
-    int64_t until
-    uint32_t connection
-
-cdef struct Template:
-    unsigned char *data
-    size_t size
-    size_t at
-    size_t width
-
-cdef struct Fault:
-    bint seen
-    bint excess  # more came than was owed
-    uint32_t connection
-    uint64_t number
-    size_t offset
-    size_t length
-    unsigned char expected[SHOWN]
-    unsigned char received[SHOWN]
-
-cdef struct Load:
-    int epoll
-    sockaddr_storage address
-    uint32_t address_length
-    int family
-    Connection *connections
-    uint32_t active
-    uint32_t total
-    uint32_t open_active
-    uint64_t depth
-    uint64_t batch  # requests in the send buffer
-    Template request
-    Template reply
-    unsigned char *inbox
-    int64_t *stamps  # of connection c's n-th request at c * depth + n % depth: when it was sent, or due
-    uint64_t *latency
-    uint64_t *slip
-    epoll_event *events
-    # the trial
-    Phase phase
-    bint open_loop
-    bint paced  # something is due by the clock: open loop, or think time
-    bint aborted
-    int64_t now
-    int64_t start
-    int64_t end
-    int64_t give_up
-    int64_t stopped
-    int64_t next_due
-    int64_t think
-    int64_t slice_end
-    int64_t slice_length
-    uint32_t slice
-    uint64_t slices[SLICES]
-    uint64_t due
-    uint64_t sent
-    uint64_t replied
-    uint64_t failed
-    uint64_t outstanding
-    uint64_t in_flight
-    uint64_t waiting
-    uint64_t late
-    uint64_t errors[KINDS]
-    int64_t cpu
-    int64_t spun
-    Fault fault
-    # open loop: dues[0:taken] were sent, dues[taken:noticed] wait for a connection, the rest is not due yet
-    const int64_t *dues
-    uint64_t due_count
-    uint64_t noticed
-    uint64_t taken
-    uint32_t *ring  # free connections, the longest free first
-    uint32_t ring_head
-    uint32_t ring_count
-    # think time: who may send again when, in order, because all think equally long
-    Pause *pauses
-    uint64_t pause_capacity
-    uint64_t pause_head
-    uint64_t pause_count
-    uint32_t begun  # closed loop: connections that have sent their first requests
-
-
-cdef inline int64_t clock_ns(int clock) noexcept nogil:
-    cdef timespec now
-    clock_gettime(clock, &now)
-    return <int64_t>now.tv_sec * 1_000_000_000 + now.tv_nsec
-
-
-cdef inline void count_value(uint64_t *counts, int64_t value, int64_t highest) noexcept nogil:
-    """Count a time as harness.loadgen.histogram.index_of does."""
-    cdef int bucket = 0
-    if value < 0:
-        value = 0
-    elif value > highest:
-        value = highest
-    cdef int64_t rest = value >> (HALF_MAGNITUDE + 1)
-    if rest:
-        bucket = 64 - __builtin_clzll(<unsigned long long>rest)
-    counts[(<int64_t>bucket << HALF_MAGNITUDE) + (value >> bucket)] += 1
-
-cdef extern from *:
-    int __builtin_clzll(unsigned long long value) nogil
+KIND_NAMES = ("refused", "reset", "closed", "timed out", "wrong", "unreachable", "no descriptors", "no ports")
+"""What the kinds of `load.pxd` are called, in their order."""
 
 cdef int64_t HIGHEST = HIGHEST_NS
 
@@ -498,9 +320,6 @@ cdef void notice(Load *load) noexcept nogil:
         load.next_due = load.pauses[load.pause_head].until
     else:
         load.next_due = INT64_MAX
-
-cdef extern from "<stdint.h>":
-    int64_t INT64_MAX
 
 
 cdef void open_one(Load *load, uint32_t index) noexcept nogil:

@@ -1,0 +1,118 @@
+# cython: language_level=3
+"""What the native engine works on: a load as flat structs, its limits, and the kinds of failure."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from harness.loadgen.system cimport epoll_event, sockaddr_storage
+
+cdef enum:
+    RECEIVE_BYTES = 256 * 1024
+    SEND_BYTES = 64 * 1024  # requests of a deep pipeline go out together, as many as fit in here (at least one)
+    EVENTS = 256
+    START_BATCH = 64  # connections that are opened, or sent their first request, before replies are looked at again
+    SPIN_NS = 150_000  # the loop sleeps until this long before a request is due, and watches the clock from then on
+    SLICES = 10
+    CONTROL = 0xFFFFFFFF
+    SHOWN = 16  # bytes quoted about a wrong reply
+
+cdef enum:
+    REFUSED, RESET, CLOSED, TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, KINDS
+
+cdef enum Phase:
+    OPENING  # connections are made, and verified with one request each
+    WINDOW  # measuring
+    GRACE  # the window is over; what was due in it may still be answered
+
+cdef struct Connection:
+    uint64_t offset  # sequence number of its first request
+    uint64_t queued  # requests handed to it, ever; numbers go on through trials and reconnections
+    uint64_t sent  # requests that the kernel has wholly taken
+    uint64_t answered  # verified replies
+    size_t sent_bytes  # how much of request number `sent` the kernel has taken
+    size_t reply_bytes  # how much of reply number `answered` has come
+    int fd  # -1: not open
+    uint32_t interest  # what epoll watches
+    bint connecting
+    bint verifying  # its first reply is awaited
+    bint listed  # stands in the ring of free connections
+
+cdef struct Pause:
+    int64_t until
+    uint32_t connection
+
+cdef struct Template:
+    unsigned char *data
+    size_t size
+    size_t at
+    size_t width
+
+cdef struct Fault:
+    bint seen
+    bint excess  # more came than was owed
+    uint32_t connection
+    uint64_t number
+    size_t offset
+    size_t length
+    unsigned char expected[SHOWN]
+    unsigned char received[SHOWN]
+
+cdef struct Load:
+    int epoll
+    sockaddr_storage address
+    uint32_t address_length
+    int family
+    Connection *connections
+    uint32_t active
+    uint32_t total
+    uint32_t open_active
+    uint64_t depth
+    uint64_t batch  # requests in the send buffer
+    Template request
+    Template reply
+    unsigned char *inbox
+    int64_t *stamps  # of connection c's n-th request at c * depth + n % depth: when it was sent, or due
+    uint64_t *latency
+    uint64_t *slip
+    epoll_event *events
+    # the trial
+    Phase phase
+    bint open_loop
+    bint paced  # something is due by the clock: open loop, or think time
+    bint aborted
+    int64_t now
+    int64_t start
+    int64_t end
+    int64_t give_up
+    int64_t stopped
+    int64_t next_due
+    int64_t think
+    int64_t slice_end
+    int64_t slice_length
+    uint32_t slice
+    uint64_t slices[SLICES]
+    uint64_t due
+    uint64_t sent
+    uint64_t replied
+    uint64_t failed
+    uint64_t outstanding
+    uint64_t in_flight
+    uint64_t waiting
+    uint64_t late
+    uint64_t errors[KINDS]
+    int64_t cpu
+    int64_t spun
+    Fault fault
+    # open loop: dues[0:taken] were sent, dues[taken:noticed] wait for a connection, the rest is not due yet
+    const int64_t *dues
+    uint64_t due_count
+    uint64_t noticed
+    uint64_t taken
+    uint32_t *ring  # free connections, the longest free first
+    uint32_t ring_head
+    uint32_t ring_count
+    # think time: who may send again when, in order, because all think equally long
+    Pause *pauses
+    uint64_t pause_capacity
+    uint64_t pause_head
+    uint64_t pause_count
+    uint32_t begun  # closed loop: connections that have sent their first requests
