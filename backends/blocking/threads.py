@@ -33,7 +33,7 @@ def serve(server: Server) -> None:
     live: set[socket.socket] = set()
     listener = server.listener
     poller = select.poll()
-    poller.register(server.stop_fd)
+    poller.register(server.stop_fd, select.POLLIN)
     poller.register(listener, select.POLLIN)
     pause_ms: float | None = None
     while all(fd != server.stop_fd for fd, _ in poller.poll(pause_ms)):

@@ -1,0 +1,477 @@
+"""What the contract of a backend demands, as checks of a running server: plain functions, one sentence each.
+
+A check is handed a fresh server that runs the exchange "conformance", talks to it over real sockets, and raises
+`CheckFailedError` with what went wrong. Nothing here knows any backend; a check that does not apply is skipped for a
+limit that the backend declares. The tests and `muxbench check` run the same suite.
+"""
+
+import contextlib
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from backends.contract import Traits
+from backends.find import Backend
+from harness.peer import PATIENCE_S, CheckFailedError, Peer
+from harness.process import ServerProcess
+from scenarios.exchanges.conformance import flood
+
+SMALL_BUFFER_BYTES = 4096
+"""As SO_SNDBUF of the listener it makes writes fall short: with its usual buffers loopback swallows megabytes."""
+
+PEER_BUFFER_BYTES = 64 * 1024
+"""Kernel buffers of a peer that reads slowly or not at all."""
+
+MUCH_BYTES = 8 * 1024 * 1024
+"""More than all kernel buffers between a peer that does not read and a server hold together."""
+
+MEMORY_BYTES = 6 * 1024 * 1024
+"""What a server's resident memory may grow by while one peer does not read."""
+
+
+class CheckSkippedError(Exception):
+    """A check does not apply, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One demand of the contract.
+
+    Attributes:
+        run: Takes a fresh server; returns if it does what its docstring says.
+        connections: How many it opens at once.
+        send_buffer_bytes: SO_SNDBUF of the listener; None leaves the system's.
+    """
+
+    run: Callable[[ServerProcess], None]
+    connections: int = 2
+    send_buffer_bytes: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called, in words joined by hyphens."""
+        return self.run.__name__.replace("_", "-")
+
+    @property
+    def sentence(self) -> str:
+        """What is demanded."""
+        return (self.run.__doc__ or "").strip()
+
+
+def run_check(check: Check, backend: Backend, log: Path, python: str = sys.executable) -> None:
+    """Start a server for one check, run the check and stop the server.
+
+    Args:
+        check: One of `CHECKS`.
+        backend: What is checked.
+        log: File for the server's output.
+        python: The interpreter that runs the server.
+
+    Raises:
+        CheckFailedError: The server did not do what is demanded.
+        CheckSkippedError: The check does not apply to this backend or this machine.
+        ChildFailedError: The server did not start.
+    """
+    refuse_inapplicable(check, backend.traits)
+    with ServerProcess(backend, "conformance", log, python=python, sndbuf=check.send_buffer_bytes) as server:
+        try:
+            check.run(server)
+        except CheckFailedError as failure:
+            if server.alive:
+                raise
+            raise CheckFailedError(f"{server.last_words()} ({failure})") from None
+
+
+def refuse_inapplicable(check: Check, traits: Traits) -> None:
+    """Raise `CheckSkippedError` if a limit that the backend declares is below what the check needs."""
+    if traits.max_connections is not None and traits.max_connections < check.connections:
+        raise CheckSkippedError(
+            f"opens {check.connections} connections; the backend declares max_connections {traits.max_connections}"
+        )
+
+
+def text_of(size_bytes: int) -> bytes:
+    """Return numbered lines of 1 KiB, together of this size, so that a lost or moved part shows."""
+    return b"".join(b"%015d %s\n" % (number, b"x" * 1007) for number in range(size_bytes // 1024))
+
+
+def memory_of(server: ServerProcess) -> int:
+    """Return the server's resident memory in bytes."""
+    return int(psutil.Process(server.pid).memory_info().rss)
+
+
+def push_until_stuck(server: ServerProcess, peer: Peer, text: bytes) -> int:
+    """Send without reading until the server takes no more, and return how many bytes that was.
+
+    Raises:
+        CheckFailedError: It takes everything, or its memory grows.
+    """
+    with Peer(server.address) as other:
+        other.ask()
+    before = memory_of(server)
+    taken = peer.push(text)
+    if taken == len(text):
+        raise CheckFailedError(f"the server took {taken:,} bytes from a peer that reads nothing: it must stop reading")
+    grown = memory_of(server) - before
+    if grown > MEMORY_BYTES:
+        raise CheckFailedError(f"the server's memory grew by {grown:,} bytes for a peer that reads nothing")
+    return taken
+
+
+def expect_alive(server: ServerProcess, failure: str) -> None:
+    """Have a new connection served, or fail with these words."""
+    try:
+        with Peer(server.address) as peer:
+            peer.ask()
+    except CheckFailedError as error:
+        raise CheckFailedError(f"{failure}: {error}") from None
+
+
+# Messages
+
+
+def split_message(server: ServerProcess) -> None:
+    """A message that arrives byte by byte is answered once it is whole."""
+    line = b"one byte after another\n"
+    with Peer(server.address) as peer:
+        for at in range(len(line)):
+            peer.send(line[at : at + 1])
+        peer.expect(line)
+
+
+def merged_messages(server: ServerProcess) -> None:
+    """Many messages that arrive at once are all answered, in order."""
+    text = text_of(512 * 1024)
+    with Peer(server.address) as peer:
+        sender = threading.Thread(target=peer.send, args=(text,), daemon=True)
+        sender.start()
+        peer.expect(text)
+        sender.join()
+
+
+def pieces_of_any_size(server: ServerProcess) -> None:
+    """Messages cut into pieces of any size are answered in order."""
+    text = text_of(128 * 1024)
+    sizes = random.Random(1)
+    at = 0
+    with Peer(server.address) as peer:
+        while at < len(text):
+            end = min(len(text), at + int(sizes.paretovariate(0.5)))
+            peer.send(text[at:end])
+            complete_from, complete_to = text.rfind(b"\n", 0, at) + 1, text.rfind(b"\n", 0, end) + 1
+            peer.expect(text[complete_from:complete_to])
+            at = end
+
+
+def large_reply(server: ServerProcess) -> None:
+    """A reply that is far larger than the send buffer arrives whole."""
+    with Peer(server.address) as peer:
+        peer.command(f"flood {MUCH_BYTES}")
+        peer.expect(flood(MUCH_BYTES) + b"\n")
+        peer.ask()
+
+
+# Peers that do not read
+
+
+def slow_reader(server: ServerProcess) -> None:
+    """Megabytes reach a peer that begins to read late, whole and in order, and the server's memory stays bounded."""
+    text = text_of(MUCH_BYTES)
+    with Peer(server.address, PEER_BUFFER_BYTES) as peer:
+        taken = push_until_stuck(server, peer, text)
+        sender = threading.Thread(target=peer.send, args=(text[taken:],), daemon=True)
+        sender.start()
+        peer.expect(text)
+        sender.join()
+        peer.ask()
+
+
+def peer_that_never_reads(server: ServerProcess) -> None:
+    """A peer that never reads holds up nobody else."""
+    with Peer(server.address, PEER_BUFFER_BYTES) as stubborn, Peer(server.address) as other:
+        other.ask()
+        stubborn.push(text_of(MUCH_BYTES // 4))
+        for _ in range(20):
+            other.ask()
+        expect_alive(server, "no new connection beside a peer that never reads")
+
+
+# The end of a connection
+
+
+def half_close(server: ServerProcess) -> None:
+    """When a peer has finished sending, everything owed is sent, and then the connection is closed."""
+    with Peer(server.address, PEER_BUFFER_BYTES) as peer:
+        text = text_of(MUCH_BYTES // 4)
+        taken = peer.push(text)
+        peer.finish()
+        peer.expect(text[:taken])
+        peer.expect_end()
+
+
+def reply_at_the_end(server: ServerProcess) -> None:
+    """What the session replies to the end of its peer's bytes is sent before the connection is closed."""
+    with Peer(server.address) as peer:
+        peer.command("farewell goodbye")
+        peer.send(b"an unfinished line")
+        peer.finish()
+        peer.expect(b"an unfinished linegoodbye\n")
+        peer.expect_end()
+
+
+def late_reply_after_the_end(server: ServerProcess) -> None:
+    """A connection whose peer has finished stays open until the late replies are sent."""
+    with Peer(server.address) as peer:
+        peer.command("late 300 last")
+        peer.command("late 150 first")
+        peer.finish()
+        peer.expect(b"first\nlast\n")
+        peer.expect_end()
+
+
+def reset_connections(server: ServerProcess) -> None:
+    """Connections that are reset, in mid-message, while they are written to or waited for, harm nobody else."""
+    with Peer(server.address) as other:
+        other.ask()
+        for _ in range(10):
+            in_mid_message, flooded, waiting = (Peer(server.address) for _ in range(3))
+            in_mid_message.send(b"half a li")
+            flooded.command("flood 1000000")
+            waiting.command("late 20 nobody hears this")
+            for peer in (in_mid_message, flooded, waiting):
+                peer.reset()
+            other.ask()
+        other.command("late 50 past the others' time")
+        other.expect(b"past the others' time\n")
+        expect_alive(server, "no new connection after resets")
+
+
+def many_connections(server: ServerProcess) -> None:
+    """200 connections are served at the same time."""
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(Peer(server.address)) for _ in range(200)]
+        for _ in range(3):
+            for number, peer in enumerate(peers):
+                peer.send(b"connection %d\n" % number)
+            for number, peer in enumerate(peers):
+                peer.expect(b"connection %d\n" % number)
+
+
+def no_leaks(server: ServerProcess) -> None:
+    """Descriptors and threads of closed connections are released."""
+    expect_alive(server, "no connection")
+    process = psutil.Process(server.pid)
+    descriptors, threads = process.num_fds(), 0
+    for end in (Peer.close, Peer.reset, Peer.close, Peer.reset):
+        peers = [Peer(server.address) for _ in range(40)]
+        for peer in peers:
+            peer.ask()
+        threads = threads or process.num_threads()
+        for peer in peers:
+            end(peer)
+        deadline = time.monotonic() + PATIENCE_S
+        while (left := process.num_fds() - descriptors) > 0 or process.num_threads() > threads:
+            if time.monotonic() > deadline:
+                raise CheckFailedError(
+                    f"{left} descriptors more than before 40 connections were opened and closed"
+                    if left > 0
+                    else f"{process.num_threads()} threads, where 40 connections at once had {threads}"
+                )
+            time.sleep(0.01)
+
+
+# Sessions that raise
+
+
+def raising_session(server: ServerProcess) -> None:
+    """A session that raises ends its own connection and no other."""
+    with Peer(server.address) as other:
+        other.ask()
+        with Peer(server.address) as peer:
+            peer.command("raise")
+            peer.expect_break()
+        other.ask()
+        expect_alive(server, "no new connection after a session raised")
+
+
+def session_that_raises_when_woken(server: ServerProcess) -> None:
+    """A session that raises when it is woken ends its own connection and no other."""
+    with Peer(server.address) as other:
+        other.ask()
+        with Peer(server.address) as peer:
+            peer.command("raise-late 20")
+            peer.expect_break()
+        other.ask()
+        other.command("late 20 still awake")
+        other.expect(b"still awake\n")
+        expect_alive(server, "no new connection after a session raised when woken")
+
+
+def session_that_raises_at_the_end(server: ServerProcess) -> None:
+    """A session that raises at the end of its peer's bytes ends its own connection and no other."""
+    with Peer(server.address) as other:
+        other.ask()
+        with Peer(server.address) as peer:
+            peer.command("raise-at-end")
+            peer.finish()
+            peer.expect_break()
+        other.ask()
+        expect_alive(server, "no new connection after a session raised at the end")
+
+
+# Time
+
+
+def late_reply(server: ServerProcess) -> None:
+    """A late reply comes when it is due, not before."""
+    with Peer(server.address) as peer:
+        for delay_ms in (0, 1, 30, 150):
+            start = time.monotonic()
+            peer.command(f"late {delay_ms} now")
+            peer.expect(b"now\n")
+            waited_ms = (time.monotonic() - start) * 1000
+            if waited_ms < delay_ms:
+                raise CheckFailedError(f"a reply due after {delay_ms} ms came after {waited_ms:.1f} ms")
+
+
+def overlapping_late_replies(server: ServerProcess) -> None:
+    """Late replies of one connection overlap, and the one that is due first comes first."""
+    with Peer(server.address) as peer:
+        start = time.monotonic()
+        for number in range(20):
+            peer.command(f"late {400 - 10 * number} reply {number}")
+        peer.send(b"at once\n")
+        peer.expect(b"at once\n" + b"".join(b"reply %d\n" % number for number in reversed(range(20))))
+        waited_s = time.monotonic() - start
+        if waited_s > 3:  # One after the other they take 6 s.
+            raise CheckFailedError(f"20 late replies that are due within 0.4 s took {waited_s:.1f} s")
+
+
+def late_replies_hold_up_nobody(server: ServerProcess) -> None:
+    """While one connection waits for a late reply, others are served."""
+    with Peer(server.address) as waiting, Peer(server.address) as other:
+        other.ask()
+        waiting.command("late 1000 at last")
+        for _ in range(20):
+            other.ask()
+        if not waiting.silent():
+            raise CheckFailedError("20 requests of another connection were served only after a reply that waits 1 s")
+        waiting.expect(b"at last\n")
+
+
+def late_reply_to_a_busy_peer(server: ServerProcess) -> None:
+    """A late reply is not put off by a peer that goes on sending."""
+    with Peer(server.address) as peer:
+        peer.command("late 100 in between")
+        deadline = time.monotonic() + PATIENCE_S
+        seen = b""
+        while b"in between\n" not in seen:
+            if time.monotonic() > deadline:
+                raise CheckFailedError(f"a reply due after 0.1 s did not come in {PATIENCE_S:g} s of other requests")
+            peer.send(b"busy\n" * 10)
+            while not peer.silent():
+                seen = seen[-20:] + peer.receive()
+
+
+# Limits and the end
+
+
+def descriptors_run_out(server: ServerProcess) -> None:
+    """A server without free descriptors neither dies nor spins, serves on, and accepts again when it has some."""
+    process = psutil.Process(server.pid)
+    if not hasattr(process, "rlimit"):
+        raise CheckSkippedError("needs Linux: the limit of descriptors of a running process is lowered")
+    with Peer(server.address) as established, contextlib.ExitStack() as crowd:
+        established.ask()
+        _, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+        limit = 1 + 4 + max(int(file.name) for file in Path(f"/proc/{server.pid}/fd").iterdir())
+        process.rlimit(psutil.RLIMIT_NOFILE, (limit, hard))
+        for _ in range(limit + 10):
+            peer = crowd.enter_context(Peer(server.address))
+            with contextlib.suppress(CheckFailedError):  # It may be refused in whatever way.
+                peer.send(b"let me in\n")
+        established.ask()
+        before = cpu_time_of(process)
+        time.sleep(0.5)
+        used_s = cpu_time_of(process) - before
+        if used_s > 0.25:
+            raise CheckFailedError(
+                f"out of descriptors, the server used {used_s:.2f} s of CPU in 0.5 s with no request"
+            )
+        established.ask()
+        crowd.close()
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                expect_alive(server, "no new connection when there are descriptors again")
+            except CheckFailedError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                break
+        established.ask()
+
+
+def cpu_time_of(process: psutil.Process) -> float:
+    """Return the CPU time that the process has used, in seconds."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def stop_with_open_connections(server: ServerProcess) -> None:
+    """The server stops promptly whatever its connections do: wait, send half a message, expect a late reply."""
+    with Peer(server.address) as idle, Peer(server.address) as in_mid_message, Peer(server.address) as waiting:
+        for peer in (idle, in_mid_message, waiting):
+            peer.ask()
+        in_mid_message.send(b"half a li")
+        waiting.command("late 60000 in a minute")
+        waiting.ask()
+        stop(server)
+
+
+def stop_with_a_peer_that_never_reads(server: ServerProcess) -> None:
+    """The server stops promptly while bytes wait for a peer that does not read."""
+    with Peer(server.address, PEER_BUFFER_BYTES) as peer:
+        peer.push(text_of(MUCH_BYTES // 4))
+        stop(server)
+
+
+def stop(server: ServerProcess) -> None:
+    """Stop the server, or fail if it has to be killed or ends with a traceback."""
+    start = time.monotonic()
+    if not server.stop():
+        raise CheckFailedError(f"told to stop, the server went on for {time.monotonic() - start:.1f} s until killed")
+    if "Traceback" in server.log_tail():
+        raise CheckFailedError(f"told to stop, the server failed: {server.log_tail().splitlines()[-1]}")
+
+
+CHECKS = (
+    Check(split_message),
+    Check(merged_messages),
+    Check(pieces_of_any_size),
+    Check(large_reply, send_buffer_bytes=SMALL_BUFFER_BYTES),
+    Check(slow_reader, send_buffer_bytes=SMALL_BUFFER_BYTES),
+    Check(peer_that_never_reads, connections=3, send_buffer_bytes=SMALL_BUFFER_BYTES),
+    Check(half_close, send_buffer_bytes=SMALL_BUFFER_BYTES),
+    Check(reply_at_the_end),
+    Check(late_reply_after_the_end),
+    Check(reset_connections, connections=4),
+    Check(many_connections, connections=200),
+    Check(no_leaks, connections=40),
+    Check(raising_session, connections=3),
+    Check(session_that_raises_when_woken, connections=3),
+    Check(session_that_raises_at_the_end, connections=3),
+    Check(late_reply),
+    Check(overlapping_late_replies),
+    Check(late_replies_hold_up_nobody),
+    Check(late_reply_to_a_busy_peer),
+    Check(descriptors_run_out, connections=40),
+    Check(stop_with_open_connections, connections=3),
+    Check(stop_with_a_peer_that_never_reads, send_buffer_bytes=SMALL_BUFFER_BYTES),
+)
