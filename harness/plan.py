@@ -1,0 +1,122 @@
+"""Scenario x backends -> cells. Every refusal happens here, with its reason, before anything starts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from backends.contract import BackendError
+from backends.find import Backend, find_backends, read_backend
+from harness.scenario import Point, Scenario, nearest, points
+
+SPARE_DESCRIPTORS = 32
+"""What a process needs besides its connections: streams, libraries, listener, control socket, multiplexer."""
+
+
+class PlanError(Exception):
+    """Something asked for that cannot be, in one line with the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A backend and what the probe said of it.
+
+    Attributes:
+        backend: The backend.
+        packages: Versions of its packages by distribution name.
+        unavailable: Why it cannot run here, or empty.
+    """
+
+    backend: Backend
+    packages: Mapping[str, str]
+    unavailable: str
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.backend.traits.name
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One backend at one point.
+
+    Attributes:
+        candidate: The backend.
+        point: The point.
+        refusal: Why it is not measured, or empty.
+    """
+
+    candidate: Candidate
+    point: Point
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        scenario: The scenario, overrides applied.
+        cells: Every point with its cells, in the order they are measured.
+    """
+
+    scenario: Scenario
+    cells: Mapping[Point, Sequence[Cell]]
+
+
+def choose_backends(names: Sequence[str]) -> dict[str, Backend]:
+    """Return the backends of these names or paths of Python files, or all built-in ones if there are none.
+
+    Raises:
+        PlanError: A name is unknown, a file is no backend, or two have the same name.
+    """
+    try:
+        built_in = find_backends()
+        if not names:
+            return built_in
+        chosen: dict[str, Backend] = {}
+        for name in names:
+            if not name.endswith(".py") and name not in built_in:
+                raise PlanError(f"no backend is called {name!r}{nearest(name, built_in)}")
+            backend = read_backend(Path(name).resolve()) if name.endswith(".py") else built_in[name]
+            known = chosen.setdefault(backend.traits.name, backend)
+            if known.file != backend.file:
+                raise PlanError(f"{known.file} and {backend.file} are both called {backend.traits.name!r}: rename one")
+    except BackendError as fault:
+        raise PlanError(str(fault)) from None
+    return chosen
+
+
+def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_limit: int) -> Plan:
+    """Return the cells of a scenario.
+
+    Args:
+        scenario: What is asked.
+        candidates: Who is asked; all of them available.
+        descriptor_limit: Open files that one process can have (the hard limit, RLIMIT_NOFILE).
+
+    Raises:
+        PlanError: There is nothing to measure.
+    """
+    if not candidates:
+        raise PlanError("none of the backends is available here; `muxbench list` tells why")
+    cells = {
+        point: [Cell(candidate, point, refusal(candidate, point, descriptor_limit)) for candidate in candidates]
+        for point in points(scenario.load)
+    }
+    return Plan(scenario, cells)
+
+
+def refusal(candidate: Candidate, point: Point, descriptor_limit: int) -> str:
+    """Return why this backend is not measured at this point, or an empty text."""
+    traits = candidate.backend.traits
+    connections = point.connections + point.idle_connections
+    needed = connections + SPARE_DESCRIPTORS
+    if traits.max_descriptors is not None and connections + SPARE_DESCRIPTORS > traits.max_descriptors:
+        room = traits.max_descriptors - SPARE_DESCRIPTORS
+        return f"{traits.name} watches descriptors below {traits.max_descriptors:,} only: at most {room:,} connections"
+    if traits.max_connections is not None and connections > traits.max_connections:
+        return f"{traits.name} serves at most {traits.max_connections:,} connections"
+    if needed > descriptor_limit:
+        return f"needs {needed:,} open files, the hard limit is {descriptor_limit:,}: raise it with ulimit -Hn {needed}"
+    return ""
