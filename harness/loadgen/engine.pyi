@@ -1,6 +1,10 @@
 """What type checkers see of the native engine; `harness.loadgen.engines.Engine` says what the methods do."""
 
+from collections.abc import Iterable
+
 from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+
+def count_values(values: Iterable[int]) -> bytes: ...
 
 class NativeEngine:
     name: str

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.loadgen.engines import native_missing
 from harness.loadgen.histogram import COUNTS, HIGHEST_NS, decode, encode_counts, index_of, new_histogram
 
 times = st.integers(min_value=0, max_value=HIGHEST_NS)
@@ -13,6 +14,18 @@ times = st.integers(min_value=0, max_value=HIGHEST_NS)
 @given(times)
 def test_a_value_has_the_counter_that_hdrhistogram_gives_it(value: int) -> None:
     assert index_of(value) == new_histogram().get_counts_array_index(value)
+
+
+@pytest.mark.skipif(bool(native_missing()), reason=native_missing())
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(st.integers(min_value=-5, max_value=2 * HIGHEST_NS), max_size=50))
+def test_the_native_engine_counts_like_hdrhistogram(values: list[int]) -> None:
+    from harness.loadgen.engine import count_values
+
+    expected = [0] * COUNTS
+    for value in values:
+        expected[index_of(min(max(value, 0), HIGHEST_NS))] += 1
+    assert list(memoryview(count_values(values)).cast("Q")) == expected
 
 
 def test_the_longest_time_has_a_counter() -> None:

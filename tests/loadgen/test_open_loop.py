@@ -212,6 +212,26 @@ def test_connections_that_think_do_not_start_in_step(serve: Serve, generator: Ge
     assert max(arrived) - min(arrived) > 0.2
 
 
+def test_who_thinks_when_the_window_ends_sends_no_more(serve: Serve, generator: Generator) -> None:
+    requests: Counter[int] = Counter()
+
+    def first_is_slow(connection: socket.socket, number: int) -> None:
+        connection.sendall(read_exactly(connection, SIZE))
+        while True:
+            data = read_exactly(connection, SIZE)
+            requests[number] += 1
+            time.sleep(0.0 if number else 0.8)
+            connection.sendall(data)
+
+    engine = generator(serve(first_is_slow), connections=2, think_time_s=0.1, grace_s=30)
+    engine.connect()
+    result = engine.trial(0.3)
+    assert_adds_up(result)
+    assert result.errors == {}
+    assert result.late >= 1
+    assert sum(requests.values()) == result.sent
+
+
 def test_sleeping_costs_less_than_spinning(serve: Serve, generator: Generator) -> None:
     engine = generator(serve(echo), connections=1, arrivals=Arrivals("constant", 10.0), grace_s=30)
     engine.connect()
