@@ -66,6 +66,7 @@ class Child:
         self.log = log
         self._control, theirs = socket.socketpair()
         self._unread = b""
+        self._stopped = False
         fds = (*pass_fds, theirs.fileno())
         # -I: neither the user's site, nor PYTHONPATH, nor a folder `backends` in the current folder can get in the way.
         code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {module} import {function}; {function}{fds}"
@@ -142,6 +143,9 @@ class Child:
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """Tell it to stop, kill it and all it started if it does not; return whether it stopped by itself."""
+        if self._stopped:
+            return True  # its number may be another's by now
+        self._stopped = True
         self._control.close()
         try:
             self._process.wait(timeout=timeout_s)

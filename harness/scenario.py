@@ -1,6 +1,6 @@
 """What is measured: scenario files in, points out, or a refusal that names the file, the key and the way out.
 
-A scenario is one TOML file. Values under [load] may be lists: each list is an axis, and the points are all combinations.
+A scenario is one TOML file. Values under [load] may be lists: each is an axis, and the points are all combinations.
 """
 
 import difflib
@@ -33,7 +33,9 @@ def parse_duration(value: object) -> float:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", value) if isinstance(value, str) else None
     if match is None or match[2] not in SECONDS:
-        raise ValueError(f'a duration is a number and a unit ({", ".join(SECONDS)}), such as "400 ms"; this is {value!r}')
+        raise ValueError(
+            f'a duration is a number and a unit ({", ".join(SECONDS)}), such as "400 ms"; this is {value!r}'
+        )
     return float(match[1]) * SECONDS[match[2]]
 
 

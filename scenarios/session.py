@@ -63,7 +63,7 @@ class Message:
 
     def stamped(self, sequence: int) -> bytes:
         """Return the message that carries this sequence number."""
-        stamp = (sequence % 256**self.sequence_width).to_bytes(self.sequence_width, "little")
+        stamp = (sequence % (1 << 8 * self.sequence_width)).to_bytes(self.sequence_width, "little")
         end = self.sequence_at + self.sequence_width
         return self.data[: self.sequence_at] + stamp + self.data[end:]
 

@@ -1,0 +1,36 @@
+# `make bench` measures, `make test` checks; both set everything up by themselves in .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: bench test install lint microbench clean
+
+bench: install
+	$(BIN)/muxbench run quick
+
+test: install lint
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+microbench: install
+	mkdir -p results
+	$(BIN)/pytest benchmarks/test_multiplexers.py --benchmark-enable --benchmark-only --benchmark-json=results/microbench.json
+	$(BIN)/muxbench report results/microbench.json
+
+install: .venv/installed
+
+# The engine's sources are named too: an editable install compiles them only when it is made.
+.venv/installed: pyproject.toml $(wildcard harness/loadgen/*.pyx harness/loadgen/*.pxd)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "muxbench needs Python 3.11 or later; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,frameworks]'
+	@$(BIN)/python -c 'import harness.loadgen.engine' 2>/dev/null || \
+		echo 'The native generator could not be built (is there a C compiler?): the portable one will be used.'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info harness/loadgen/*.so

@@ -1,0 +1,69 @@
+"""Live progress of a run on the terminal, with the time left; on anything but a terminal one line a point."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from harness.plan import Plan
+from harness.record import Record
+from harness.scenario import Point
+
+
+class RunProgress:
+    """Counts trials. Those of a cell that failed and rounds that the budget left out count as done."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._rounds = plan.scenario.measure.rounds
+        self._begins: dict[Point, int] = {}
+        total = 0
+        for point, cells in plan.cells.items():
+            self._begins[point] = total
+            total += self._rounds * sum(not cell.refusal for cell in cells)
+        self._console = console
+        self._progress = Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("trials,"),
+            TimeElapsedColumn(),
+            TextColumn("gone,"),
+            TimeRemainingColumn(),
+            TextColumn("left  {task.description}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def starting(self, point: Point, cells: int) -> None:
+        """Show which point it is."""
+        words = f"{point.connections:,} connections"
+        if point.idle_connections:
+            words += f" + {point.idle_connections:,} idle"
+        words += f", {point.message_size:,} B"
+        if point.pipeline_depth > 1:
+            words += f", {point.pipeline_depth} in flight on each"
+        self._progress.update(self._task, completed=self._begins[point], description=words)
+        if not self._console.is_terminal:
+            self._console.print(f"measuring {words}: {cells} backends", markup=False)
+
+    def recorded(self, record: Record) -> None:
+        """Count a trial; say at once what failed."""
+        if record.usable:
+            self._progress.advance(self._task)
+            return
+        for verdict in record.verdicts:
+            self._console.print(Text(f"{record.backend}: {verdict.kind}: {verdict.reason}", style="yellow"))
+        if record.verdicts[0].kind != "refused":
+            self._progress.advance(self._task, self._rounds - max(0, record.round))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()

@@ -1,0 +1,210 @@
+"""The sequence of a run: start the cells of a point, connect, verify, warm up, measure in rounds, record, stop.
+
+Only this file knows the order. All cells of a point live at the same time; in each round every one has one trial, in
+random order, while the others are idle, so that noise and drift of the machine fall on all alike.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import psutil
+
+from harness.loadgen.spec import LoadSpec
+from harness.machine import CpuSplit, steal_s
+from harness.plan import Cell, Plan
+from harness.process import ChildFailedError, GeneratorProcess, ServerProcess
+from harness.record import Record, Verdict
+from harness.scenario import Point
+from harness.store import RunFolder
+from harness.usage import snapshot, usage
+from harness.verdict import judge
+from scenarios.session import load_exchange
+
+WARM_UP_TRIAL_S = 0.1
+STEADY = 0.05
+GRACE_S = 2.0
+
+
+class Observer(Protocol):
+    """Is told how a run goes."""
+
+    def starting(self, point: Point, cells: int) -> None:
+        """The cells of a point are being started and warmed up."""
+
+    def recorded(self, record: Record) -> None:
+        """A trial, a refusal or a failure was recorded."""
+
+
+@dataclass(slots=True)
+class LiveCell:
+    """A cell whose server and generator run."""
+
+    cell: Cell
+    server: ServerProcess
+    generator: GeneratorProcess
+    rss_start_bytes: int
+
+
+class Run:
+    """One run of a plan into a folder."""
+
+    def __init__(
+        self, plan: Plan, folder: RunFolder, cpus: CpuSplit, engine: str, seed: int, observer: Observer
+    ) -> None:
+        """Prepare; nothing is started.
+
+        Args:
+            plan: What to measure.
+            folder: Where records and logs go.
+            cpus: Who runs where.
+            engine: Which generator: "native" or "portable".
+            seed: Of the order of trials.
+            observer: Who is told.
+        """
+        self._plan = plan
+        self._folder = folder
+        self._cpus = cpus
+        self._engine = engine
+        self._order = random.Random(seed)
+        self._observer = observer
+        self._conversation = load_exchange(plan.scenario.exchange).conversation
+        self._logs = folder.path / "logs"
+        self._logs.mkdir(exist_ok=True)
+
+    def execute(self) -> None:
+        """Measure every point. Whatever ends it, the cells' processes end with it.
+
+        Raises:
+            StoreError: A record could not be written.
+        """
+        for cells in self._plan.cells.values():
+            for cell in cells:
+                if cell.refusal:
+                    self._keep(replace(self._blank(cell), verdicts=(Verdict("refused", cell.refusal),)))
+        began = time.monotonic()
+        waiting = len(self._plan.cells)
+        for point, cells in self._plan.cells.items():
+            budget_s = self._plan.scenario.measure.budget
+            if budget_s is not None:
+                budget_s = (budget_s - (time.monotonic() - began)) / waiting
+            self._measure_point(point, [cell for cell in cells if not cell.refusal], budget_s)
+            waiting -= 1
+
+    def _measure_point(self, point: Point, cells: Sequence[Cell], budget_s: float | None) -> None:
+        began = time.monotonic()
+        self._observer.starting(point, len(cells))
+        with ExitStack() as processes:
+            live = [started for cell in cells if (started := self._start(cell, processes)) is not None]
+            for number in range(self._plan.scenario.measure.rounds):
+                spent_s = time.monotonic() - began
+                if number and budget_s is not None and spent_s * (number + 1) / number > budget_s:
+                    break
+                self._order.shuffle(live)
+                live = [each for each in live if self._trial(each, number)]
+
+    def _start(self, cell: Cell, processes: ExitStack) -> LiveCell | None:
+        """Start a cell, connect, verify and warm up; record and return None if that fails."""
+        name = cell.candidate.name
+        point = cell.point
+        log = self._logs / f"{name}-{'-'.join(str(getattr(point, axis)) for axis in Point.__slots__)}.log"
+        server = None
+        try:
+            server = processes.enter_context(
+                ServerProcess(cell.candidate.backend, self._plan.scenario.exchange, log, cpus=self._cpus.servers)
+            )
+            start = snapshot(server.pid)
+            generator = processes.enter_context(
+                GeneratorProcess(self._load(point, server.address), self._engine, log, cpus=self._cpus.generators)
+            )
+            connected = generator.connect()
+            if connected.errors or connected.fault:
+                kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(connected.errors.items()))
+                kind = "wrong replies" if connected.fault else "timed out" if server.alive else "crashed"
+                words = "" if server.alive else f"; {server.last_words()}"
+                raise ChildFailedError(kind, f"while connecting: {connected.fault or kinds}{words}")
+            self._warm_up(generator)
+        except ChildFailedError as fault:
+            self._keep(replace(self._blank(cell, server), verdicts=(self._failure(fault, server),)))
+            return None
+        return LiveCell(cell, server, generator, start.rss_bytes if start else 0)
+
+    def _load(self, point: Point, address: tuple[str, int]) -> LoadSpec:
+        conversation = self._conversation(point.message_size)
+        return LoadSpec(
+            host=address[0],
+            port=address[1],
+            request=conversation.request,
+            reply=conversation.reply,
+            connections=point.connections,
+            idle_connections=point.idle_connections,
+            pipeline_depth=point.pipeline_depth,
+            grace_s=GRACE_S,
+        )
+
+    def _warm_up(self, generator: GeneratorProcess) -> None:
+        """Load the cell until two short trials in a row are alike, at most as long as the scenario allows."""
+        deadline = time.monotonic() + self._plan.scenario.measure.warm_up
+        before = 0
+        while time.monotonic() < deadline:
+            replied = generator.trial(WARM_UP_TRIAL_S).replied
+            if before and abs(replied - before) <= STEADY * before:
+                return
+            before = replied
+
+    def _trial(self, live: LiveCell, number: int) -> bool:
+        """Measure one trial and record it; return whether the cell can go on."""
+        server = live.server
+        steal_before_s = steal_s()
+        before = snapshot(server.pid)
+        record = replace(self._blank(live.cell, server), round=number)
+        try:
+            result = live.generator.trial(self._plan.scenario.measure.duration)
+            after = snapshot(server.pid) if server.alive else None
+            if before is None or after is None:
+                raise ChildFailedError("crashed", server.last_words())
+            used = usage(before, after, live.rss_start_bytes)
+            record = replace(
+                record, result=result, server=used, verdicts=judge(result, used, max(1, len(self._cpus.servers)))
+            )
+        except ChildFailedError as fault:
+            record = replace(record, verdicts=(self._failure(fault, server),))
+        record = replace(record, load_average=psutil.getloadavg()[0], steal_s=steal_s() - steal_before_s)
+        self._keep(record)
+        if not record.usable:
+            server.stop(timeout_s=0)
+            live.generator.stop(timeout_s=0)
+        return record.usable
+
+    def _failure(self, fault: ChildFailedError, server: ServerProcess | None) -> Verdict:
+        """Return the verdict on a cell that failed, with the end of the server's log."""
+        reason = str(fault)
+        if server is not None and (tail := server.log_tail()) and tail.splitlines()[-1] not in reason:
+            reason = f"{reason}; end of the log: {' | '.join(tail.splitlines()[-3:])}"
+        return Verdict(fault.kind, reason)
+
+    def _blank(self, cell: Cell, server: ServerProcess | None = None) -> Record:
+        """Return a record of this cell, now, in which nothing was measured."""
+        traits = cell.candidate.backend.traits
+        return Record(
+            run=self._folder.path.name,
+            scenario=self._plan.scenario.name,
+            exchange=self._plan.scenario.exchange,
+            backend=traits.name,
+            family=traits.family,
+            packages=dict(cell.candidate.packages),
+            interpreter=server.interpreter if server is not None else "",
+            point=asdict(cell.point),
+            round=-1,
+            started=datetime.now(UTC).astimezone().isoformat(timespec="milliseconds"),
+            result=None,
+            server=None,
+        )
+
+    def _keep(self, record: Record) -> None:
+        self._folder.append(record)
+        self._observer.recorded(record)

@@ -1,0 +1,82 @@
+"""What speaks against a trial's numbers, computed from the evidence in its record. Pure."""
+
+from collections.abc import Sequence
+
+from harness.loadgen.spec import TrialResult
+from harness.record import ServerUsage, Verdict
+
+BUSY = 0.95
+"""Share of its CPU from which a process counts as saturated."""
+
+TREND = 0.15
+"""Change of throughput from the first half of a trial to the second, from which it counts as unsteady."""
+
+TREND_SIGNIFICANCE = 0.05
+"""The trend must be this improbable among equal slices (Mann-Kendall test), or noise would be taken for a trend."""
+
+
+def judge(result: TrialResult, server: ServerUsage, server_cpus: int) -> tuple[Verdict, ...]:
+    """Return everything that speaks against a trial; nothing means that its numbers can be trusted.
+
+    Args:
+        result: What the generator saw.
+        server: What the server used.
+        server_cpus: CPUs the server could run on.
+    """
+    found = [
+        _wrong_replies(result),
+        _errors(result),
+        _no_replies(result),
+        _generator_bound(result, server, server_cpus),
+        _unsteady(result.slices),
+    ]
+    return tuple(verdict for verdict in found if verdict is not None)
+
+
+def _wrong_replies(result: TrialResult) -> Verdict | None:
+    wrong = result.errors.get("wrong", 0)
+    return Verdict("wrong replies", f"{wrong:,} wrong: {result.fault}") if wrong or result.fault else None
+
+
+def _errors(result: TrialResult) -> Verdict | None:
+    kinds = {kind: count for kind, count in result.errors.items() if count and kind != "wrong"}
+    if not kinds:
+        return None
+    listed = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return Verdict("errors", f"{listed} beside {result.replied:,} replies")
+
+
+def _no_replies(result: TrialResult) -> Verdict | None:
+    if result.replied or result.late:
+        return None
+    return Verdict(
+        "timed out", f"no reply to {result.sent:,} requests in {result.duration_s:.1f} s and the grace after it"
+    )
+
+
+def _generator_bound(result: TrialResult, server: ServerUsage, server_cpus: int) -> Verdict | None:
+    generator_busy = (result.cpu_s - result.spun_s) / result.duration_s
+    server_busy = server.cpu_s / result.duration_s / server_cpus
+    if generator_busy < BUSY or server_busy >= BUSY:
+        return None
+    return Verdict(
+        "generator-bound",
+        f"the generator used {generator_busy:.0%} of its CPU, the server only {server_busy:.0%} of its own: "
+        "throughput is a lower bound",
+    )
+
+
+def _unsteady(slices: Sequence[int]) -> Verdict | None:
+    middle = len(slices) // 2
+    total = sum(slices)
+    if middle < 2 or total < 100 * len(slices):
+        return None  # so few replies vary by chance
+    first, second = sum(slices[:middle]), sum(slices[-middle:])
+    change = (second - first) / (total / 2)
+    if abs(change) < TREND:
+        return None
+    from scipy.stats import kendalltau
+
+    if kendalltau(range(len(slices)), slices).pvalue > TREND_SIGNIFICANCE:
+        return None
+    return Verdict("unsteady", f"throughput changed by {change:+.0%} from the first half to the second")
