@@ -29,8 +29,8 @@ sockets (Linux), so no backend sets it.
 import dataclasses
 import errno
 import socket
-import sys
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -156,4 +156,4 @@ def wait_readable(fd: int) -> None:
 
 def report_session_failure() -> None:
     """Write the traceback of the exception that a session just raised to standard error."""
-    sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    traceback.print_exc()

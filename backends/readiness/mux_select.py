@@ -12,7 +12,7 @@ TRAITS = {
     "max_descriptors": 1024,
 }
 
-FD_SETSIZE = TRAITS["max_descriptors"]
+FD_SETSIZE = 1024
 
 
 class Multiplexer:
