@@ -1,0 +1,94 @@
+"""A proper backend in small parts, each of which a file beside this one spoils in its own way."""
+
+import os
+import select
+import socket
+import threading
+import time
+
+from backends.contract import ACCEPT_PAUSE_S, READ_SIZE, Server, report_session_failure
+from scenarios.session import Session
+
+
+class Threads:
+    """A thread per connection."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def serve(self) -> None:
+        poller = select.poll()
+        poller.register(self.server.listener, select.POLLIN)
+        poller.register(self.server.stop_fd, select.POLLIN)
+        while not self.must_stop(poller):
+            try:
+                connection, _ = self.server.listener.accept()
+            except BlockingIOError:
+                continue
+            except OSError:
+                self.out_of_descriptors()
+                continue
+            threading.Thread(target=self.run, args=(connection,), daemon=True).start()
+
+    def must_stop(self, poller: select.poll) -> bool:
+        return any(fd == self.server.stop_fd for fd, _ in poller.poll())
+
+    def out_of_descriptors(self) -> None:
+        time.sleep(ACCEPT_PAUSE_S)
+
+    def run(self, connection: socket.socket) -> None:
+        try:
+            self.converse(connection, self.server.new_session())
+        except OSError:
+            self.lost()
+        except Exception:
+            self.session_failed()
+        self.close(connection)
+
+    def lost(self) -> None:
+        pass
+
+    def session_failed(self) -> None:
+        report_session_failure()
+
+    def close(self, connection: socket.socket) -> None:
+        connection.close()
+
+    def converse(self, connection: socket.socket, session: Session) -> None:
+        while True:
+            if self.time_to_wake(connection, session):
+                self.send(connection, session.wake())
+                continue
+            data = connection.recv(READ_SIZE)
+            if not data:
+                break
+            self.send(connection, self.receive(session, data))
+        self.send(connection, self.end(session))
+        while self.more_to_come(session):
+            time.sleep(max(0, session.wake_at - time.monotonic()))
+            self.send(connection, session.wake())
+
+    def time_to_wake(self, connection: socket.socket, session: Session) -> bool:
+        if session.wake_at is None:
+            return False
+        poller = select.poll()
+        poller.register(connection, select.POLLIN)
+        remaining_ms = (session.wake_at - time.monotonic()) * 1000
+        return remaining_ms <= 0 or not poller.poll(remaining_ms)
+
+    def receive(self, session: Session, data: bytes) -> bytes:
+        return session.receive(data)
+
+    def end(self, session: Session) -> bytes:
+        return session.eof()
+
+    def more_to_come(self, session: Session) -> bool:
+        return session.wake_at is not None
+
+    def send(self, connection: socket.socket, reply: bytes) -> None:
+        connection.sendall(reply)
+
+
+def die() -> None:
+    """End the whole process at once."""
+    os._exit(1)
