@@ -100,10 +100,11 @@ class Run:
         self._observer.starting(point, len(cells))
         with ExitStack() as processes:
             live = [started for cell in cells if (started := self._start(cell, processes)) is not None]
+            first_round = time.monotonic()
             for number in range(self._plan.scenario.measure.rounds):
-                spent_s = time.monotonic() - began
-                if number and budget_s is not None and spent_s * (number + 1) / number > budget_s:
-                    break
+                now = time.monotonic()
+                if number and budget_s is not None and now - began + (now - first_round) / number > budget_s:
+                    break  # another round would not end in time
                 self._order.shuffle(live)
                 live = [each for each in live if self._trial(each, number)]
 

@@ -1,0 +1,93 @@
+"""Planning: which cells there are, and which are refused before anything starts."""
+
+from pathlib import Path
+
+import pytest
+
+from backends.contract import Traits
+from backends.find import Backend
+from harness.plan import Candidate, PlanError, choose_backends, make_plan
+from harness.scenario import Load, Scenario
+
+MINE = 'TRAITS = {"name": "mine", "family": "readiness", "summary": "s"}\ndef serve(server): ...\n'
+
+
+def candidate(**limits: int) -> Candidate:
+    return Candidate(Backend(Traits("some", "readiness", "s", **limits), Path("some.py")), {}, "")  # type: ignore[arg-type]
+
+
+def scenario(connections: list[int], idle: int = 0) -> Scenario:
+    load = Load(connections=connections, idle_connections=idle)  # type: ignore[arg-type]
+    return Scenario(name="s", summary="s", exchange="echo", load=load)
+
+
+def refusals(plan_for: Candidate, connections: list[int], idle: int = 0, descriptors: int = 100_000) -> list[str]:
+    plan = make_plan(scenario(connections, idle), [plan_for], descriptors)
+    return [cell.refusal for cells in plan.cells.values() for cell in cells]
+
+
+def test_a_backend_without_limits_is_measured_everywhere() -> None:
+    assert refusals(candidate(), [1, 10_000]) == ["", ""]
+
+
+def test_descriptors_above_fd_setsize_are_refused_with_the_reason() -> None:
+    fine, refused = refusals(candidate(max_descriptors=1024), [900, 1000], idle=50)
+    assert fine == ""
+    assert "1,024" in refused
+
+
+def test_more_connections_than_a_backend_can_serve_are_refused() -> None:
+    assert ["at most 100" in words for words in refusals(candidate(max_connections=100), [100, 101])] == [False, True]
+
+
+def test_too_low_a_descriptor_limit_is_refused_with_the_number_needed() -> None:
+    (words,) = refusals(candidate(), [1000], descriptors=1000)
+    assert "1,032" in words
+    assert "ulimit -Hn" in words
+
+
+def test_nothing_to_measure_is_an_error() -> None:
+    with pytest.raises(PlanError, match="muxbench list"):
+        make_plan(scenario([1]), [], 1000)
+
+
+def test_an_unknown_backend_is_answered_with_the_nearest_names() -> None:
+    with pytest.raises(PlanError, match="did you mean epoll"):
+        choose_backends(["epol"])
+
+
+def test_a_file_is_a_backend_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE)
+    assert list(choose_backends(["epoll", str(file)])) == ["epoll", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (None, "No such file"),
+        ("def serve(:", "invalid syntax"),
+        ("TRAITS = {}", "no function serve"),
+        ("def serve(server): ...", "no dictionary TRAITS"),
+        ("TRAITS = dict()\ndef serve(server): ...", "literal"),
+        (MINE.replace("readiness", "magic"), "must be one of blocking"),
+        (MINE.replace('"family"', '"famly"'), "unknown key 'famly'"),
+        (MINE.replace('"s"', "3"), "'summary'"),
+        (MINE.replace('"s"', '"s", "max_connections": "many"'), "'max_connections'"),
+    ],
+)
+def test_a_file_that_is_no_backend_is_refused_with_its_name(tmp_path: Path, source: str | None, words: str) -> None:
+    file = tmp_path / "mine.py"
+    if source is not None:
+        file.write_text(source)
+    with pytest.raises(PlanError) as refused:
+        choose_backends([str(file)])
+    assert str(file) in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_two_backends_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(MINE.replace("mine", "epoll"))
+    with pytest.raises(PlanError, match="both called 'epoll'"):
+        choose_backends(["epoll", str(file)])
