@@ -1,9 +1,12 @@
 """A client that checks: sends lines and commands of the exchange "conformance", and says in words what did not come."""
 
+import contextlib
 import select
 import socket
 import struct
+import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from scenarios.exchanges.conformance import COMMAND
@@ -69,6 +72,21 @@ class Peer:
             raise CheckFailedError(f"the server took no more bytes for {PATIENCE_S:g} s") from None
         except OSError as error:
             raise CheckFailedError(f"the server broke the connection: {error}") from None
+
+    @contextlib.contextmanager
+    def sending(self, data: bytes) -> Iterator[None]:
+        """Send all of this meanwhile. Should that fail, the replies that are missing tell."""
+
+        def send() -> None:
+            with contextlib.suppress(CheckFailedError):
+                self.send(data)
+
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        try:
+            yield
+        finally:
+            sender.join()
 
     def command(self, text: str) -> None:
         """Send a command of the exchange "conformance"."""

@@ -10,7 +10,11 @@ class Bad(Threads):
         time.sleep(3600)
 
 
-TRAITS = {"name": "accepts-no-more", "family": "blocking", "summary": "gives up accepting when it runs out of descriptors"}
+TRAITS = {
+    "name": "accepts-no-more",
+    "family": "blocking",
+    "summary": "gives up accepting when it runs out of descriptors",
+}
 
 
 def serve(server):

@@ -1,5 +1,6 @@
 """Replies go to a queue that another thread sends, so nothing ever stops the reading."""
 
+import contextlib
 import queue
 import threading
 
@@ -9,26 +10,24 @@ from tests.bad_backends.base import Threads
 class Bad(Threads):
     def run(self, connection):
         replies = queue.SimpleQueue()
-        sender = threading.Thread(target=self.send_all, args=(connection, replies), daemon=True)
-        sender.start()
-        self.replies = getattr(self, "replies", {})
+        threading.Thread(target=self.send_all, args=(connection, replies), daemon=True).start()
         self.replies[connection] = replies
-        self.sender = sender
         super().run(connection)
+
+    def __init__(self, server):
+        super().__init__(server)
+        self.replies = {}
 
     def send(self, connection, reply):
         self.replies[connection].put(reply)
 
     def close(self, connection):
-        replies = self.replies.pop(connection)
-        replies.put(None)
+        self.replies.pop(connection).put(None)
 
     def send_all(self, connection, replies):
-        try:
+        with contextlib.suppress(OSError):
             while (reply := replies.get()) is not None:
                 connection.sendall(reply)
-        except OSError:
-            pass
         connection.close()
 
 

@@ -8,7 +8,11 @@ class Bad(Threads):
         return False
 
 
-TRAITS = {"name": "closes-before-late-replies", "family": "blocking", "summary": "closes at the end of the peer's bytes"}
+TRAITS = {
+    "name": "closes-before-late-replies",
+    "family": "blocking",
+    "summary": "closes at the end of the peer's bytes",
+}
 
 
 def serve(server):

@@ -1,5 +1,6 @@
 """What one write leaves over is lost: loopback hides it until buffers are small."""
 
+import contextlib
 import socket
 
 from tests.bad_backends.base import Threads
@@ -7,10 +8,8 @@ from tests.bad_backends.base import Threads
 
 class Bad(Threads):
     def send(self, connection, reply):
-        try:
+        with contextlib.suppress(BlockingIOError):
             connection.send(reply, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            pass
 
 
 TRAITS = {"name": "drops-short-writes", "family": "blocking", "summary": "drops what a short write left"}

@@ -10,7 +10,11 @@ class Bad(Threads):
         threading.Event().wait()
 
 
-TRAITS = {"name": "keeps-failed-sessions", "family": "blocking", "summary": "keeps the connection of a session that raised"}
+TRAITS = {
+    "name": "keeps-failed-sessions",
+    "family": "blocking",
+    "summary": "keeps the connection of a session that raised",
+}
 
 
 def serve(server):

@@ -1,18 +1,19 @@
 """Connections are shut down, but never closed."""
 
+import contextlib
 import socket
 
 from tests.bad_backends.base import Threads
 
 
 class Bad(Threads):
-    leaked = []
+    def __init__(self, server):
+        super().__init__(server)
+        self.leaked = []
 
     def close(self, connection):
-        try:
+        with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self.leaked.append(connection)
 
 

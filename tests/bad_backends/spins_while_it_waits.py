@@ -1,5 +1,7 @@
 """Instead of waiting until a late reply is due, it asks for the time again and again."""
 
+import time
+
 from tests.bad_backends.base import Threads
 
 
@@ -8,8 +10,6 @@ class Bad(Threads):
         return session.wake_at is not None and self.spin(session)
 
     def spin(self, session):
-        import time
-
         while session.wake_at > time.monotonic():
             pass
         return True

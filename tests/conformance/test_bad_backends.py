@@ -1,0 +1,120 @@
+"""Each check is seen to fail: every spoiled backend fails the checks of what it spoils, and no other."""
+
+import dataclasses
+import os
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import harness.conformance
+import harness.peer
+from backends.find import read_backend
+from harness.conformance import CHECKS, Check, CheckFailedError, CheckSkippedError, run_check
+
+FOLDER = Path(__file__).parent.parent / "bad_backends"
+ALL = "MUXBENCH_ALL_CHECKS"
+
+FAILS = {
+    "none": set(),
+    "accepts_no_more": {"descriptors-run-out"},
+    "breaks_at_eof": {"half-close", "late-reply-after-the-end", "reply-at-the-end"},
+    "buffers_without_bound": {"slow-reader"},
+    "closes_before_late_replies": {"late-reply-after-the-end"},
+    "dies_of_reset": {"descriptors-run-out", "no-leaks", "reset-connections"},
+    "dies_of_session": {"raising-session", "session-that-raises-at-the-end", "session-that-raises-when-woken"},
+    "dies_without_descriptors": {"descriptors-run-out"},
+    "drops_short_writes": {"half-close", "large-reply", "slow-reader"},
+    "forgets_eof": {"half-close", "reply-at-the-end"},
+    "forgets_the_session": {
+        "half-close",
+        "late-replies-hold-up-nobody",
+        "late-reply",
+        "late-reply-after-the-end",
+        "late-reply-to-a-busy-peer",
+        "merged-messages",
+        "overlapping-late-replies",
+        "pieces-of-any-size",
+        "reply-at-the-end",
+        "reset-connections",
+        "session-that-raises-when-woken",
+        "slow-reader",
+        "split-message",
+    },
+    "holds_up_all_while_sending": {"peer-that-never-reads"},
+    "ignores_stop": {"stop-with-a-peer-that-never-reads", "stop-with-open-connections"},
+    "ignores_wake_at": {
+        "late-replies-hold-up-nobody",
+        "late-reply",
+        "overlapping-late-replies",
+        "reset-connections",
+        "session-that-raises-when-woken",
+    },
+    "keeps_failed_sessions": {"raising-session", "session-that-raises-at-the-end", "session-that-raises-when-woken"},
+    "leaks_descriptors": {"descriptors-run-out", "no-leaks"},
+    "leaks_threads": {"no-leaks"},
+    "replies_early": {"late-reply"},
+    "serves_a_hundred": {"many-connections"},
+    "sleeps_for_all": {"late-replies-hold-up-nobody"},
+    "sleeps_until_late_replies": {"overlapping-late-replies"},
+    "spins_while_it_waits": {"waiting-without-spinning"},
+    "spins_without_descriptors": {"descriptors-run-out"},
+    "starves_late_replies": {"late-reply-to-a-busy-peer"},
+    "swaps_halves": {"half-close", "large-reply", "merged-messages", "pieces-of-any-size", "slow-reader"},
+    "waits_for_its_peers": {"stop-with-a-peer-that-never-reads", "stop-with-open-connections"},
+}
+"""Spoiled backend (its file) -> the checks it must fail."""
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failing takes as long as the checks are patient."""
+    for module in (harness.peer, harness.conformance):
+        monkeypatch.setattr(module, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(harness.peer, "STUCK_S", 0.6)
+
+
+def failed(name: str, checks: Collection[Check], folder: Path) -> set[str]:
+    backend = read_backend(FOLDER / f"{name}.py")
+
+    def fails(check: Check) -> bool:
+        try:
+            run_check(check, backend, folder / f"{check.name}.log")
+        except CheckFailedError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(4) as pool:  # They mostly wait.
+        return {check.name for check, bad in zip(checks, pool.map(fails, checks), strict=True) if bad}
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_spoiled_backend_fails_what_it_spoils(name: str, tmp_path: Path) -> None:
+    assert failed(name, [check for check in CHECKS if check.name in FAILS[name]], tmp_path) == FAILS[name]
+
+
+@pytest.mark.skipif(not os.environ.get(ALL), reason=f"takes two minutes: set {ALL}=1")
+@pytest.mark.parametrize("name", FAILS)
+def test_spoiled_backend_passes_the_rest(name: str, tmp_path: Path) -> None:
+    assert failed(name, [check for check in CHECKS if check.name not in FAILS[name]], tmp_path) == set()
+
+
+def test_proper_backend_of_the_same_form_passes_everything(tmp_path: Path) -> None:
+    assert failed("none", CHECKS, tmp_path) == set()
+
+
+def test_every_check_is_failed_by_some_backend() -> None:
+    assert set().union(*FAILS.values()) == {check.name for check in CHECKS}
+
+
+def test_every_spoiled_backend_is_tried() -> None:
+    assert set(FAILS) == {file.stem for file in FOLDER.glob("*.py")} - {"base"}
+
+
+def test_check_beyond_a_declared_limit_is_skipped_with_the_limit_named(tmp_path: Path) -> None:
+    backend = read_backend(FOLDER / "none.py")
+    limited = dataclasses.replace(backend, traits=dataclasses.replace(backend.traits, max_connections=100))
+    many = next(check for check in CHECKS if check.name == "many-connections")
+    with pytest.raises(CheckSkippedError, match="max_connections 100"):
+        run_check(many, limited, tmp_path / "server.log")
