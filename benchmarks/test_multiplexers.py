@@ -4,8 +4,7 @@ Most descriptors are silent and a few are ready (http://libevent.org, "Benchmark
 multiplexer pays for being told again and again of descriptors that have nothing to say. Each is a UDP socket of its
 own: one descriptor apiece, and a file of its own in the kernel, which copies of one pipe would not be.
 
-    .venv/bin/pytest benchmarks/test_multiplexers.py --benchmark-enable --benchmark-only \\
-        --benchmark-json=results/microbench.json
+    .venv/bin/pytest benchmarks/test_multiplexers.py --benchmark-enable --benchmark-only --benchmark-json=FILE
 
 What each benchmark was is in the JSON under `extra_info`, which `harness.report.microbench` reads.
 """

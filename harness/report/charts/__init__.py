@@ -1,0 +1,51 @@
+"""Charts of a run's cells: which there are, and where they are written.
+
+The cells come with every statistic computed (see `harness.report.frame`); nothing here computes one. `look` says what a
+backend looks like and how numbers are written, `selection` chooses what is drawn, `sheet` lays a figure out, `plots` draws
+points with names, and each other file is one chart.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.report.charts import cpu, idle, latency, throughput
+from harness.report.charts.look import drawing
+from harness.report.charts.selection import by_scenario
+from harness.report.charts.sheet import write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+CHARTS: dict[str, Callable[["DataFrame", str], "Figure | None"]] = {
+    "throughput": throughput.figure,
+    "latency": latency.figure,
+    "cpu-per-request": cpu.figure,
+    "idle-ladder": idle.figure,
+}
+"""File name -> what draws it, or finds nothing to draw."""
+
+
+def draw_charts(cells: "DataFrame", out_dir: Path, title: str) -> list[Path]:
+    """Write every chart that the cells have data for, as PNG and SVG.
+
+    Args:
+        cells: What `harness.report.frame.cells` returns, one row a cell.
+        out_dir: Folder to write to; made if it is missing. A run of several scenarios has its charts once a scenario.
+        title: What stands above each chart.
+
+    Returns:
+        The files written, the PNG of a chart before its SVG; none where no cell has a number.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    written: list[Path] = []
+    with drawing():
+        for prefix, heading, chosen in by_scenario(cells, title):
+            for name, draw in CHARTS.items():
+                figure = draw(chosen, heading)
+                if figure is not None:
+                    written += write(figure, out_dir, prefix + name)
+    return written

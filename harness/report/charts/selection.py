@@ -1,0 +1,121 @@
+"""What of the cells a chart shows: which rows, as which series, in which panels, and what must be said about the rest."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.report.charts.look import count, size
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+AXES = {
+    "loop": "{} loop".format,
+    "message_size": lambda value: f"{size(value)} messages",
+    "pipeline_depth": lambda value: f"pipeline depth {value}",
+    "connections": lambda value: f"{count(value)} connection{'' if value == 1 else 's'}",
+    "idle_connections": lambda value: f"{count(value)} idle",
+}
+"""Column -> how one of its values is named."""
+
+NOTED_REASONS = 4
+"""Reasons for missing numbers that are named below a chart; the table has them all."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one pair of axes shows.
+
+    Attributes:
+        title: What sets it apart from the other panels; empty if it is alone.
+        cells: Its rows.
+    """
+
+    title: str
+    cells: "DataFrame"
+
+
+def by_scenario(cells: "DataFrame", title: str) -> Iterator[tuple[str, str, "DataFrame"]]:
+    """Yield (prefix of file names, title, cells) of each scenario; a lone one needs no prefix."""
+    names = list(dict.fromkeys(cells["scenario"]))
+    for name in names:
+        prefix = "" if len(names) == 1 else re.sub(r"[^\w.-]+", "-", name).strip(".-") + "-"
+        yield prefix, title if len(names) == 1 else f"{title}: {name}", named(cells[cells["scenario"] == name])
+
+
+def named(cells: "DataFrame") -> "DataFrame":
+    """Return the cells with a column `series`: the backend, and what else tells two of its cells apart."""
+    series = cells["backend"].astype(str)
+    interpreters = cells.loc[cells["interpreter"].fillna("") != "", "interpreter"]
+    if interpreters.nunique() > 1:
+        series = series + " · " + cells["interpreter"].fillna("").astype(str)
+    portable = cells["engine"] == "portable"
+    if portable.any() and not portable[cells["refusal"] == ""].all():
+        series = series.where(~portable, series + " (portable generator)")
+    return cells.assign(series=series)
+
+
+def measured(cells: "DataFrame", column: str) -> "DataFrame":
+    """Return the rows that have a number in this column."""
+    return cells[(cells["refusal"] == "") & cells[column].notna()]
+
+
+def panels(cells: "DataFrame", columns: Sequence[str]) -> list[Panel]:
+    """Return one panel for each combination of these columns, in ascending order, titled by those that vary."""
+    varying = [column for column in columns if cells[column].nunique() > 1]
+    if not varying:
+        return [Panel("", cells)]
+    return [
+        Panel(", ".join(AXES[column](value) for column, value in zip(varying, key, strict=True)), rows)
+        for key, rows in cells.groupby(varying)
+    ]
+
+
+def fixed_axes(cells: "DataFrame", columns: Sequence[str]) -> str:
+    """Return the words for those of these columns that have one value, leaving out what is nothing special."""
+    ordinary = {"pipeline_depth": 1, "idle_connections": 0}
+    values = {column: cells[column].unique() for column in columns}
+    return ", ".join(
+        AXES[column](found[0])
+        for column, found in values.items()
+        if len(found) == 1 and found[0] != ordinary.get(column)
+    )
+
+
+def conditions(cells: "DataFrame", columns: Sequence[str]) -> str:
+    """Return the words for what all cells have in common: exchange, load, and generator."""
+    words = [" and ".join(sorted(set(cells["exchange"].astype(str)))), fixed_axes(cells, columns)]
+    if set(cells["engine"]) == {"portable"}:
+        words.append("portable generator")
+    return ", ".join(word for word in words if word)
+
+
+def missing_notes(cells: "DataFrame") -> list[str]:
+    """Return a line for each reason why cells have no number, naming them: the most frequent first."""
+    refused = cells[cells["refusal"] != ""]
+    reasons = refused["refusal"].astype(str).str.split().str.join(" ")
+    notes = []
+    for reason in reasons.value_counts().index[:NOTED_REASONS]:
+        names: dict[str, list[str]] = {}
+        for name, rows in refused[reasons == reason].groupby("series"):
+            names.setdefault(_where(rows, cells), []).append(str(name))
+        places = "; ".join(", ".join(them) + where for where, them in names.items())
+        notes.append(f"No number for {places}: {reason}")
+    if reasons.nunique() > NOTED_REASONS:
+        notes.append(f"… and {reasons.nunique() - NOTED_REASONS} more reasons in the table.")
+    return notes
+
+
+def _where(rows: "DataFrame", cells: "DataFrame") -> str:
+    """Return the words for the points of these rows of one series, leaving out the axes that do not matter."""
+    points = 1
+    words = []
+    for axis in ("message_size", "pipeline_depth", "connections", "idle_connections"):
+        values = sorted(rows[axis].unique())
+        points *= len(values)
+        if len(values) < cells[axis].nunique():
+            words.append(" and ".join(AXES[axis](value) for value in values))
+    if points != len(rows):
+        return f" at {len(rows)} points"
+    return f" at {', '.join(words)}" if words else ""
