@@ -1,8 +1,8 @@
 """Charts of a run's cells: which there are, and where they are written.
 
-The cells come with every statistic computed (see `harness.report.frame`); nothing here computes one. `look` says what a
-backend looks like and how numbers are written, `selection` chooses what is drawn, `sheet` lays a figure out, `plots` draws
-points with names, and each other file is one chart.
+The cells come with every statistic computed (see `harness.report.frame`); nothing here computes one. `look` says what
+a backend looks like and how numbers are written, `selection` chooses what is drawn, `sheet` lays a figure out, `plots`
+draws points with names, and each other file is one chart.
 """
 
 from collections.abc import Callable

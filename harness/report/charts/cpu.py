@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from harness.report.charts.look import GREY, lighter, looks
 from harness.report.charts.plots import best_first, count_axis, rows_of, say_missing
 from harness.report.charts.selection import conditions, measured, missing_notes, panels
-from harness.report.charts.sheet import SMALL, Grid, remove_unused, lay_out, text_width
+from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -31,7 +31,7 @@ def figure(cells: "DataFrame", title: str) -> "Figure | None":
         columns=columns,
         width=5.5 if columns == 1 else 2.8,
         height=0.5 + 0.25 * len(order),
-        left=0.2 + max(map(lambda name: text_width(name, 10), order)),
+        left=0.2 + max(text_width(name, 10) for name in order),
         right=0.5,
     )
     sheet, axes = lay_out(

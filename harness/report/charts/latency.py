@@ -16,7 +16,7 @@ from harness.report.charts.plots import (
     say_missing,
 )
 from harness.report.charts.selection import conditions, measured, missing_notes, panels
-from harness.report.charts.sheet import SMALL, Grid, remove_unused, lay_out, text_width
+from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -102,7 +102,7 @@ def _by_backend(found: "DataFrame", title: str, styles: dict[str, "Look"], notes
         columns=columns,
         width=6.0 if columns == 1 else 3.2,
         height=0.5 + 0.27 * len(order),
-        left=0.2 + max(map(lambda name: text_width(name, 10), order)),
+        left=0.2 + max(text_width(name, 10) for name in order),
         right=0.8,
     )
     sheet, axes = lay_out(

@@ -4,14 +4,17 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
-"""Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/), its yellow, which is hard to
-see on white, replaced by the wine of Paul Tol's."""
+"""Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/); its yellow, which is hard
+to see on white, is replaced by the wine of Paul Tol's."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 
-LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+LineStyle: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
+
+LINES: tuple[LineStyle, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 SALT = b"5829"
 """Chosen by trial so that the names most often charted together fall on different colours. Changing it changes every
@@ -20,7 +23,7 @@ backend's look in all reports from then on."""
 GREY = "#595959"
 """Of everything that is not data; 7:1 on white."""
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
     "axes.grid": True,
@@ -66,7 +69,7 @@ class Look:
 
     colour: str
     marker: str
-    line: str | tuple[int, tuple[float, ...]]
+    line: LineStyle
 
 
 def looks(series: Iterable[tuple[str, str]]) -> dict[str, Look]:

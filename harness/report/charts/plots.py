@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.report.charts.look import GREY, Look, count, duration
 from harness.report.charts.sheet import SMALL
@@ -76,8 +76,8 @@ def hollow_key(cells: "DataFrame") -> list["Artist"]:
     if not cells["lower_bound"].any():
         return []
     label = "hollow: the generator was the bottleneck, so the number is a lower bound"
-    style = {"marker": "o", "linestyle": "", "markeredgecolor": GREY, "markerfacecolor": "white"}
-    return [Line2D([], [], markeredgewidth=1.5, markersize=7, label=label, **style)]  # type: ignore[arg-type]
+    style: dict[str, Any] = {"marker": "o", "linestyle": "", "markeredgecolor": GREY, "markerfacecolor": "white"}
+    return [Line2D([], [], markeredgewidth=1.5, markersize=7, label=label, **style)]
 
 
 def label_ends(axes: "Axes", looks: Mapping[str, Look]) -> None:
@@ -85,11 +85,14 @@ def label_ends(axes: "Axes", looks: Mapping[str, Look]) -> None:
 
     To be called when the scales are final.
     """
+    import numpy as np
+
     x_limits, y_limits = axes.get_xlim(), axes.get_ylim()
     height = axes.get_position().height * axes.get_figure().get_size_inches()[1]  # type: ignore[union-attr]
     ends = []
     for line in axes.get_lines():
-        drawn = [(x, y) for x, y in zip(*line.get_data(), strict=True) if not math.isnan(y)]
+        points: list[tuple[float, float]] = np.column_stack(line.get_data()).tolist()
+        drawn = [point for point in points if not math.isnan(point[1])]
         if str(line.get_label()) in looks and drawn:
             inside = axes.transAxes.inverted().transform(axes.transData.transform(drawn[-1]))
             ends.append((float(inside[1]), str(line.get_label()), drawn[-1]))
@@ -186,8 +189,8 @@ def dots(
 def say_missing(axes: "Axes", rows: Mapping[str, int], cells: "DataFrame") -> None:
     """Say in the rows of those series that have no number here that it is missing, not 0."""
     for name in rows.keys() - set(cells["series"]):
-        style = {"va": "center", "color": GREY, "fontsize": SMALL, "fontstyle": "italic"}
-        axes.text(0.02, rows[name], "no number", transform=axes.get_yaxis_transform(), **style)  # type: ignore[arg-type]
+        style: dict[str, Any] = {"va": "center", "color": GREY, "fontsize": SMALL, "fontstyle": "italic"}
+        axes.text(0.02, rows[name], "no number", transform=axes.get_yaxis_transform(), **style)
 
 
 def interval_key(cells: "DataFrame", interval: str) -> list["Artist"]:
@@ -221,10 +224,10 @@ def log_axis(axes: "Axes", which: str, values: Iterable[float]) -> None:
     positive = [step for step in steps if step > 0]
     if steps[0] == 0:
         # Linear up to the first step and logarithmic from there: 0 has a place, beside the others.
-        scale = {"value": "symlog", "linthresh": positive[0] if positive else 1, "linscale": 0.6}
+        scale: dict[str, Any] = {"value": "symlog", "linthresh": positive[0] if positive else 1, "linscale": 0.6}
     else:
         scale = {"value": "log"}
-    (axes.set_xscale if which == "x" else axes.set_yscale)(**scale)  # type: ignore[operator]
+    (axes.set_xscale if which == "x" else axes.set_yscale)(**scale)
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator(_with_room(steps)))
     axis.set_minor_locator(NullLocator())

@@ -1,17 +1,17 @@
-"""What of the cells a chart shows: which rows, as which series, in which panels, and what must be said about the rest."""
+"""What of the cells a chart shows: which rows, as which series, in which panels; and what is said about the rest."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.report.charts.look import count, size
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-AXES = {
-    "loop": "{} loop".format,
+AXES: dict[str, Callable[[Any], str]] = {
+    "loop": lambda value: f"{value} loop",
     "message_size": lambda value: f"{size(value)} messages",
     "pipeline_depth": lambda value: f"pipeline depth {value}",
     "connections": lambda value: f"{count(value)} connection{'' if value == 1 else 's'}",

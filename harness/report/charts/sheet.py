@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.report.charts.look import GREY, Look
 
@@ -90,13 +90,13 @@ def lay_out(
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
 
-    def write_lines(lines: Sequence[str], from_top: float, step: float, **style: object) -> None:
+    def write_lines(lines: Sequence[str], from_top: float, step: float, style: dict[str, Any]) -> None:
         for number, line in enumerate(lines):
-            figure.text(MARGIN / width, 1 - (from_top + number * step) / height, line, va="top", **style)  # type: ignore[arg-type]
+            figure.text(MARGIN / width, 1 - (from_top + number * step) / height, line, va="top", **style)
 
-    write_lines(title_lines, MARGIN, 0.27, fontsize=15, fontweight="bold")
-    write_lines(subtitle_lines, MARGIN + 0.27 * len(title_lines) + 0.04, 0.2, color=GREY)
-    write_lines(note_lines, height - MARGIN - LINE * len(note_lines) + 0.04, LINE, fontsize=SMALL, color=GREY)
+    write_lines(title_lines, MARGIN, 0.27, {"fontsize": 15, "fontweight": "bold"})
+    write_lines(subtitle_lines, MARGIN + 0.27 * len(title_lines) + 0.04, 0.2, {"color": GREY})
+    write_lines(note_lines, height - MARGIN - LINE * len(note_lines) + 0.04, LINE, {"fontsize": SMALL, "color": GREY})
 
     axes: list[Axes] = []
     for number in range(grid.rows * grid.columns):
@@ -108,14 +108,20 @@ def lay_out(
         axes.append(figure.add_axes(box, sharex=first if share_x else None, sharey=first if share_y else None))
     if legend:
         x, y = (MARGIN + panels_width) / width, 1 - (top - 0.05) / height
-        figure.legend(handles=_handles(legend), loc="upper left", bbox_to_anchor=(x, y), **_BARE)  # type: ignore[arg-type]
+        figure.legend(handles=_handles(legend), loc="upper left", bbox_to_anchor=(x, y), **_BARE)
     if key:
         x, y = MARGIN / width, (MARGIN + LINE * len(note_lines) + 0.02) / height
-        figure.legend(handles=list(key), loc="lower left", bbox_to_anchor=(x, y), ncols=len(key), **_BARE)  # type: ignore[arg-type]
+        figure.legend(handles=list(key), loc="lower left", bbox_to_anchor=(x, y), ncols=len(key), **_BARE)
     return figure, axes
 
 
-_BARE = {"frameon": False, "borderpad": 0.0, "borderaxespad": 0.0, "fontsize": SMALL, "labelcolor": "black"}
+_BARE: dict[str, Any] = {
+    "frameon": False,
+    "borderpad": 0.0,
+    "borderaxespad": 0.0,
+    "fontsize": SMALL,
+    "labelcolor": "black",
+}
 
 
 def _handles(legend: Mapping[str, Look]) -> list["Artist"]:
