@@ -4,7 +4,7 @@ The kernel schedules; backpressure is a thread that waits in send(2). A connecti
 memory, and under load a switch of context and of the interpreter's lock. Only a session that answers later makes its
 thread wait in poll(2), with a timeout, instead of recv(2): a socket timeout would make the descriptor non-blocking.
 
-Options: `stack_size_bytes`, the stack of each thread.
+Options: those of `many_threads`.
 """
 
 import select
@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from backends.blocking.many_threads import prepare_for_many_threads
 from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, READ_SIZE, Server, report_session_failure
 from scenarios.session import Session
 
@@ -23,13 +24,10 @@ TRAITS = {
     "platforms": ["linux", "darwin"],
 }
 
-STACK_SIZE_BYTES = 256 * 1024
-"""Enough for a session; the usual 8 MiB each would reserve 80 GB of address space for 10,000 connections."""
-
 
 def serve(server: Server) -> None:
     """Accept connections and start a thread for each until told to stop; then end them all without waiting."""
-    threading.stack_size(int(server.options.get("stack_size_bytes", STACK_SIZE_BYTES)))
+    prepare_for_many_threads(server.options)
     live: set[socket.socket] = set()
     listener = server.listener
     poller = select.poll()

@@ -9,17 +9,17 @@ A receive that waits for its peer occupies a thread, so the pool has one for eve
 (glibc too serves each descriptor with a thread). Hence the declared limit of connections: beyond it none is accepted
 until one closes.
 
-Options: `stack_size_bytes`, the stack of each thread.
+Options: those of `backends.blocking.many_threads`.
 """
 
 import contextlib
 import heapq
 import queue
 import socket
-import threading
 import time
 from collections.abc import Callable
 
+from backends.blocking.many_threads import prepare_for_many_threads
 from backends.completion.blocking_pool import Pool
 from backends.contract import (
     ACCEPT_PAUSE_S,
@@ -41,13 +41,10 @@ TRAITS = {
 
 MAX_CONNECTIONS: int = TRAITS["max_connections"]  # type: ignore[assignment]
 
-STACK_SIZE_BYTES = 256 * 1024
-"""The pool's threads run little more than a system call."""
-
 
 def serve(server: Server) -> None:
     """Run the loop until told to stop; then end the connections without waiting."""
-    threading.stack_size(int(server.options.get("stack_size_bytes", STACK_SIZE_BYTES)))
+    prepare_for_many_threads(server.options)
     Proactor(server).run()
 
 
