@@ -71,8 +71,6 @@ def run(
     import random
     import signal
 
-    from rich.console import Console
-
     from harness import machine
     from harness.loadgen.engines import default_engine
     from harness.plan import PlanError, choose_backends, make_plan
@@ -82,7 +80,7 @@ def run(
     from harness.store import RunFolder, StoreError
     from scenarios.session import load_exchange
 
-    console = Console(highlight=False)
+    console = _console()
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     given = {key: value for key, value in changes.items() if value is not None}
     try:
@@ -147,7 +145,6 @@ def run(
 @main.command(name="list")
 def list_() -> None:
     """List backends (with the reason where one is unavailable) and scenarios."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -155,7 +152,7 @@ def list_() -> None:
     from harness.plan import PlanError, choose_backends
     from harness.scenario import load_scenario, scenario_files
 
-    console = Console(highlight=False)
+    console = _console()
     try:
         candidates = _probe(choose_backends(()))
     except PlanError as fault:
@@ -193,9 +190,8 @@ def report(source: Path, output: Path | None, baseline: str | None) -> None:
 
     RUN may also be the JSON file of `make microbench`.
     """
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    console = _console()
     if source.is_dir():
         _report(source, output or source / "report", baseline, console)
         return
@@ -207,6 +203,13 @@ def report(source: Path, output: Path | None, baseline: str | None) -> None:
         raise click.UsageError(str(fault)) from None
     microbench.render(frame, console)
     _say_written(microbench.draw(frame, output or source.parent / f"{source.stem}-report"), console)
+
+
+def _console() -> Console:
+    """Return standard output; a file or a pipe, which has no width, is as wide as the widest table."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def _probe(backends: dict[str, Any]) -> list[Candidate]:
@@ -232,7 +235,7 @@ def _report(run_path: Path, out_dir: Path, baseline: str | None, console: Consol
                 f"the baseline {baseline!r} is not in this run; there are {', '.join(sorted(names))}"
             )
         render(measured.records, console, baseline)
-        _say_written(write_report(run_path, out_dir), console)
+        _say_written(write_report(measured, out_dir, baseline), console)
     except StoreError as fault:
         raise click.UsageError(str(fault)) from None
     except OSError as fault:

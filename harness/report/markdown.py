@@ -1,0 +1,54 @@
+"""A run's tables as GitHub Markdown, with the machine and the command that repeats it."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.record import Record
+from harness.report.table import COLUMNS, legend, point_tables
+
+
+def to_markdown(records: Sequence[Record], manifest: Mapping[str, Any], baseline: str | None = None) -> str:
+    """Return the report as a Markdown document.
+
+    Args:
+        records: Of one run.
+        manifest: Of the same run; what it lacks is left out.
+        baseline: Backend that the others are compared with; None takes the fastest of each point.
+    """
+    tables = point_tables(records, baseline)
+    parts = [f"# {escaped(records[0].run if records else 'A run without records')}", _origin(manifest)]
+    for each in tables:
+        lines = [f"## {escaped(each.title)}", ""]
+        if each.rows:
+            lines += [_row(COLUMNS), "|" + "---|" * len(COLUMNS), *(_row(row) for row in each.rows), ""]
+        lines += [f"- {escaped(name)}: {escaped(reason)}" for name, reason in each.failures]
+        parts.append("\n".join(lines).rstrip())
+    if tables:
+        parts.append("\n".join(f"- {escaped(words)}" for words in legend(tables)))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return a text in which nothing is taken for Markdown or HTML."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$])", r"\\\1", " ".join(text.split()))
+
+
+def _row(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(escaped(text) for text in texts) + " |"
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    machine = manifest.get("machine", {})
+    software = manifest.get("muxbench", {})
+    lines = []
+    if machine:
+        lines.append(
+            f"{machine.get('cpu', '?')}, {machine.get('cpus', '?')} CPUs, {machine.get('system', '?')} "
+            f"{machine.get('kernel', '?')}, {machine.get('interpreter', '?')}, muxbench {software.get('version', '?')} "
+            f"{software.get('commit', '')}, {manifest.get('generator', '?')} generator, {manifest.get('started', '')}"
+        )
+    text = escaped(" ".join(lines))
+    command = manifest.get("command")
+    return text + (f"\n\n    {shlex.join(command)}" if command else "")

@@ -1,0 +1,147 @@
+"""The tables of a report as plain texts, one a point: what the terminal and Markdown show alike."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.compare import Ratio, ratio
+from harness.record import Record
+from harness.report.frame import CELL_COLUMNS, axes, cells, trials
+
+COLUMNS = [
+    "backend",
+    "requests/s",
+    "95% interval",
+    "ratio to baseline",
+    "p50 us",
+    "p99 us",
+    "CPU us",
+    "memory",
+    "verdicts",
+]
+
+LEGEND = {
+    "≥": "the generator was the bottleneck in some trial: a lower bound",
+    "=": "the interval includes 1: no difference is shown",
+    "?": "fewer than three rounds: no interval, so no difference is shown",
+    "-": "too few samples for this percentile (ten must lie beyond it)",
+}
+"""Mark -> what it means; only those that occur are explained."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointTable:
+    """The backends at one point.
+
+    Attributes:
+        title: The point in words.
+        rows: A text for each of `COLUMNS`, the fastest backend first.
+        failures: Backend and reason of each that was refused or failed.
+    """
+
+    title: str
+    rows: list[list[str]]
+    failures: list[tuple[str, str]]
+
+
+def point_tables(records: Sequence[Record], baseline: str | None = None) -> list[PointTable]:
+    """Return a table for each point, in the order measured.
+
+    Args:
+        records: Of one run or several.
+        baseline: Backend that the others are compared with; None takes the fastest of each point.
+    """
+    if not records:
+        return []
+    all_cells, all_trials = cells(records), trials(records)
+    key = ["scenario", *axes(records)]
+    tables = []
+    for values, group in all_cells.groupby(key, sort=False):
+        at_point = all_trials
+        for column, value in zip(key, values, strict=True):
+            at_point = at_point[at_point[column] == value]
+        tables.append(_point_table(group, at_point, baseline))
+    return tables
+
+
+def legend(tables: Sequence[PointTable]) -> list[str]:
+    """Return the explanations of the marks that occur in these tables."""
+    shown = " ".join(text for table in tables for row in table.rows for text in row[1:7])
+    marks = [f"{mark} {words}" for mark, words in LEGEND.items() if mark in shown]
+    return ["CPU us: CPU time of the server for each request; memory: resident memory of the server", *marks]
+
+
+def _point_table(group: pd.DataFrame, at_point: pd.DataFrame, baseline: str | None) -> PointTable:
+    measured = group[group["throughput_rps"].notna()].sort_values("throughput_rps", ascending=False)
+    names = list(measured["backend"])
+    chosen = baseline if baseline in names else names[0] if names else None
+    rows = []
+    for _, cell in measured.iterrows():
+        name = cell["backend"]
+        if name == chosen:
+            compared = "baseline"
+        else:
+            mine, other = (at_point[at_point["backend"] == each] for each in (name, chosen))
+            compared = _ratio_text(ratio(mine, other, "throughput_rps"))
+        rows.append(
+            [
+                name,
+                f"{'≥ ' if cell['lower_bound'] else ''}{cell['throughput_rps']:,.0f}",
+                _interval_text(cell["throughput_low"], cell["throughput_high"]),
+                compared,
+                _number(cell["p50_us"]),
+                _number(cell["p99_us"]),
+                _number(cell["cpu_us"]),
+                f"{cell['rss_bytes'] / 2**20:,.1f} MiB",
+                cell["verdicts"] or "ok",
+            ]
+        )
+    failures = [(cell["backend"], cell["refusal"]) for _, cell in group[group["refusal"] != ""].iterrows()]
+    return PointTable(_title(group, measured), rows, failures)
+
+
+def _title(group: pd.DataFrame, measured: pd.DataFrame) -> str:
+    first = group.iloc[0]
+    words = [f"{first['scenario']}: {first['exchange']} of {size_text(int(first['message_size']))}"]
+    connections = f"{first['connections']:,} connection{'s' if first['connections'] != 1 else ''}"
+    if first["idle_connections"]:
+        connections += f" beside {first['idle_connections']:,} idle ones"
+    words.append(connections)
+    if first["pipeline_depth"] > 1:
+        words.append(f"{first['pipeline_depth']} in flight on each")
+    words += [f"{axis} {first[axis]}" for axis in group.columns if axis not in CELL_COLUMNS]
+    if len(measured):
+        words.append(f"{'/'.join(sorted(set(measured['loop'])))} loop")
+        words.append(f"{measured['rounds'].max()} rounds")
+        if "portable" in set(measured["engine"]):
+            words.append("portable generator")
+    return ", ".join(words)
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size in the largest binary unit that divides it."""
+    for unit, factor in (("MiB", 2**20), ("KiB", 2**10)):
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor:,} {unit}"
+    return f"{size_bytes:,} B"
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _interval_text(low: float, high: float) -> str:
+    return "?" if math.isnan(low) else f"{low / 1e3:.1f}k to {high / 1e3:.1f}k"
+
+
+def _ratio_text(found: Ratio) -> str:
+    if not found.pairs:
+        return "no common round"
+    if math.isnan(found.low):
+        return f"{found.median:.2f} ?"
+    mark = " =" if found.verdict == "undecided" else ""
+    return f"{found.median:.2f} [{found.low:.2f}, {found.high:.2f}]{mark}"

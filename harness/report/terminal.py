@@ -1,0 +1,46 @@
+"""A run's tables on the terminal, 100 columns wide where there are as many, worth pasting into a message."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.record import Record
+from harness.report.table import COLUMNS, legend, point_tables
+
+WIDE = 110
+ONLY_IF_WIDE = {"95% interval", "memory"}
+
+
+def render(records: Sequence[Record], console: Console, baseline: str | None = None) -> None:
+    """Print a table for each point, with what was refused or failed below it, and explain the marks.
+
+    Args:
+        records: Of one run or several.
+        console: Where to print.
+        baseline: Backend that the others are compared with; None takes the fastest of each point.
+    """
+    tables = point_tables(records, baseline)
+    if not tables:
+        console.print("There are no records: nothing was measured.")
+        return
+    columns = [number for number, column in enumerate(COLUMNS) if console.width >= WIDE or column not in ONLY_IF_WIDE]
+    for each in tables:
+        console.print(Text(f"\n{each.title}", style="bold"))
+        if each.rows:
+            shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+            for number in columns:
+                text = number in {0, len(COLUMNS) - 1}
+                shown.add_column(
+                    COLUMNS[number], justify="left" if text else "right", no_wrap=number < len(COLUMNS) - 1
+                )
+            for row in each.rows:
+                style = "" if row[-1] == "ok" else "yellow"
+                # Text, because a name in brackets is not markup.
+                shown.add_row(*(Text(row[number], style=style) for number in columns))
+            console.print(shown)
+        for name, reason in each.failures:
+            console.print(Text(f"  {name}: {reason}", style="yellow"))
+    console.print(Text("\n" + "\n".join(legend(tables)), style="dim"))
