@@ -236,7 +236,6 @@ def waiting_without_spinning(server: ServerProcess) -> None:
     process = psutil.Process(server.pid)
     with Peer(server.address) as finished, Peer(server.address, PEER_BUFFER_BYTES) as stubborn:
         finished.command("late 60000 in a minute")
-        finished.ask()
         finished.finish()
         stubborn.push(text_of(MUCH_BYTES // 4))
         expect_idle(process, "while it waits for two peers")
@@ -441,7 +440,7 @@ def stop_with_open_connections(server: ServerProcess) -> None:
             peer.ask()
         in_mid_message.send(b"half a li")
         waiting.command("late 60000 in a minute")
-        waiting.ask()
+        idle.ask()
         stop(server)
 
 

@@ -1,5 +1,6 @@
 """The operating system's part of simulated asynchronous I/O: a pool of threads that executes blocking operations."""
 
+import errno
 import queue
 import sys
 import threading
@@ -60,5 +61,7 @@ class Pool:
                 result = call(argument)
             except OSError as error:
                 result = error
+            except MemoryError:
+                result = OSError(errno.ENOMEM, "no memory for the result")
             put((done, result))
             del call, argument, done, result  # A thread that waits keeps no connection and no data alive.

@@ -6,6 +6,7 @@ leaves its listener alone for a second (`asyncio.constants.ACCEPT_RETRY_DELAY`).
 """
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -45,9 +46,10 @@ def serve_on(
     )
     acceptor = loop.run_until_complete(listening)
     told_to_stop = loop.create_future()
-    # Once: the descriptor stays readable, and the loop turns again below.
-    loop.add_reader(server.stop_fd, lambda: told_to_stop.done() or told_to_stop.set_result(None))
-    loop.run_until_complete(told_to_stop)
+    loop.add_reader(server.stop_fd, told_to_stop.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(told_to_stop)
+    loop.remove_reader(server.stop_fd)
     acceptor.close()
     for connection in list(live):
         connection.transport.abort()
