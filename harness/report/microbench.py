@@ -100,6 +100,7 @@ def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:
     """
     from harness.report.charts import plots, sheet
     from harness.report.charts.look import drawing, looks
+    from harness.report.charts.selection import Panel
 
     cells = frame.assign(
         series=frame["multiplexer"],
@@ -115,7 +116,7 @@ def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:
             grid,
             "What one call costs as registered descriptors grow",
             "Median, with quartiles · both axes logarithmic",
-            legend=styles,
+            legend=plots.top_down(Panel("", groups[0][1]), styles, "registered", "median_us"),
             notes=[
                 "Where each wait hands the whole list to the kernel, registering only writes to a list of the process: "
                 "the wait pays for it."

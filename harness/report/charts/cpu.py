@@ -22,8 +22,7 @@ def figure(cells: "DataFrame", title: str) -> "Figure | None":
         return None
     chosen = panels(found, AXES)
     styles = looks(zip(found["series"], found["backend"], strict=True))
-    order = best_first(chosen[-1].cells, "cpu_us", ascending=True)
-    order += sorted(set(styles) - set(order))
+    order = best_first(chosen, "cpu_us", ascending=True)
     levels = found["connections"].nunique()
     columns = min(4, levels if levels > 1 else len(chosen))
     grid = Grid(

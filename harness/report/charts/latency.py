@@ -14,6 +14,7 @@ from harness.report.charts.plots import (
     log_axis,
     rows_of,
     say_missing,
+    top_down,
 )
 from harness.report.charts.selection import conditions, measured, missing_notes, panels
 from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
@@ -66,8 +67,8 @@ def _along_connections(found: "DataFrame", title: str, styles: dict[str, "Look"]
         grid,
         title,
         f"Latency percentiles against connections · {conditions(found, OTHER_AXES)}",
-        legend=None if direct else styles,
-        key=hollow_key(found),
+        legend=None if direct else top_down(chosen[0], styles, "connections", "p50_us"),
+        key=hollow_key(found, "so this is not what the backend can do"),
         notes=notes,
     )
     for number, place in enumerate(axes):
@@ -94,8 +95,7 @@ def _axis_label(found: "DataFrame") -> str:
 
 def _by_backend(found: "DataFrame", title: str, styles: dict[str, "Look"], notes: list[str]) -> "Figure":
     chosen = panels(found, OTHER_AXES)
-    order = best_first(chosen[0].cells, "p50_us", ascending=True)
-    order += sorted(set(styles) - set(order))
+    order = best_first(chosen, "p50_us", ascending=True)
     columns = min(3, len(chosen))
     grid = Grid(
         rows=-(-len(chosen) // columns),
@@ -109,7 +109,7 @@ def _by_backend(found: "DataFrame", title: str, styles: dict[str, "Look"], notes
         grid,
         title,
         f"Latency percentiles · {conditions(found, (*OTHER_AXES, 'connections'))}",
-        key=[*_percentile_key(), *hollow_key(found)],
+        key=[*_percentile_key(), *hollow_key(found, "so this is not what the backend can do")],
         notes=notes,
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.report.charts.look import GREY, Look, count, duration
+from harness.report.charts.selection import Panel
 from harness.report.charts.sheet import SMALL
 
 if TYPE_CHECKING:
@@ -69,13 +70,13 @@ def _points(axes: "Axes", rows: "DataFrame", x: str, y: str, look: Look) -> None
 HOLLOW = "_lower bound"
 
 
-def hollow_key(cells: "DataFrame") -> list["Artist"]:
-    """Return the legend handle of hollow markers, if the cells have any."""
+def hollow_key(cells: "DataFrame", meaning: str) -> list["Artist"]:
+    """Return the legend handle of hollow markers with what they mean for the number, if the cells have any."""
     from matplotlib.lines import Line2D
 
     if not cells["lower_bound"].any():
         return []
-    label = "hollow: the generator was the bottleneck, so the number is a lower bound"
+    label = f"hollow: the generator was the bottleneck, {meaning}"
     style: dict[str, Any] = {"marker": "o", "linestyle": "", "markeredgecolor": GREY, "markerfacecolor": "white"}
     return [Line2D([], [], markeredgewidth=1.5, markersize=7, label=label, **style)]
 
@@ -199,13 +200,23 @@ def interval_key(cells: "DataFrame", interval: str) -> list["Artist"]:
 
     if not cells[f"{interval}_low"].notna().any():
         return []
-    return [Line2D([], [], color=GREY, marker="|", markersize=11, linestyle="", label="confidence interval")]
+    return [
+        Line2D(
+            [], [], color=GREY, marker="|", markersize=11, linestyle="", label="95% confidence interval of the median"
+        )
+    ]
 
 
-def best_first(cells: "DataFrame", column: str, *, ascending: bool) -> list[str]:
-    """Return the names of all series, ordered by their number in the first panel that has one, the best on top."""
-    ordered = cells.sort_values([column, "series"], ascending=[ascending, True])
-    return list(dict.fromkeys(ordered["series"]))
+def best_first(chosen: Sequence[Panel], column: str, *, ascending: bool) -> list[str]:
+    """Return the names of all series, the best of the first panel on top; those missing there follow by the next."""
+    ordered = [panel.cells.sort_values([column, "series"], ascending=[ascending, True])["series"] for panel in chosen]
+    return list(dict.fromkeys(name for names in ordered for name in names))
+
+
+def top_down(panel: Panel, looks: Mapping[str, Look], x: str, y: str) -> dict[str, Look]:
+    """Return the looks in the order in which a panel's lines end, from the top; those that end early come last."""
+    ordered = panel.cells.sort_values([x, y], ascending=False)["series"]
+    return {name: looks[name] for name in dict.fromkeys([*ordered, *looks])}
 
 
 def count_axis(axes: "Axes", which: str) -> None:
@@ -249,13 +260,16 @@ def _with_room(steps: Sequence[float]) -> list[float]:
 
 def duration_axis(axes: "Axes", which: str) -> None:
     """Make an axis of microseconds logarithmic, with times and their units at its ticks."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
-    wide = high / low > 300
-    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    wide = high / low > (20 if which == "x" else 300)  # labels side by side need more room than those in a column
+    if high / low < 4:
+        axis.set_major_locator(MaxNLocator(4))  # so narrow that it may hold no 1, 2 or 5
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     axis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))) if wide else NullLocator())
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))

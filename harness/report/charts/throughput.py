@@ -14,6 +14,7 @@ from harness.report.charts.plots import (
     lines,
     log_axis,
     rows_of,
+    top_down,
 )
 from harness.report.charts.selection import conditions, measured, missing_notes, panels
 from harness.report.charts.sheet import Grid, lay_out, remove_unused, text_width
@@ -63,8 +64,8 @@ def along(
         grid,
         title,
         f"{subject} · {conditions(found, other_axes)}",
-        legend=None if direct else styles,
-        key=[*interval_key(found, "throughput"), *hollow_key(found)],
+        legend=None if direct else top_down(chosen[0], styles, axis, "throughput_rps"),
+        key=[*interval_key(found, "throughput"), *hollow_key(found, "so the number is a lower bound")],
         notes=missing_notes(cells),
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
@@ -87,8 +88,7 @@ def along(
 def _by_backend(cells: "DataFrame", found: "DataFrame", title: str) -> "Figure":
     chosen = panels(found, OTHER_AXES)
     styles = looks(zip(found["series"], found["backend"], strict=True))
-    order = best_first(chosen[0].cells, "throughput_rps", ascending=False)
-    order += sorted(set(styles) - set(order))
+    order = best_first(chosen, "throughput_rps", ascending=False)
     columns = min(3, len(chosen))
     grid = Grid(
         rows=-(-len(chosen) // columns),
@@ -102,7 +102,7 @@ def _by_backend(cells: "DataFrame", found: "DataFrame", title: str) -> "Figure":
         grid,
         title,
         f"Throughput · {conditions(found, (*OTHER_AXES, 'connections'))}",
-        key=[*interval_key(found, "throughput"), *hollow_key(found)],
+        key=[*interval_key(found, "throughput"), *hollow_key(found, "so the number is a lower bound")],
         notes=missing_notes(cells),
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
