@@ -84,7 +84,7 @@ def test_anything_else_is_refused_in_words(raw: object) -> None:
 
 
 def test_a_newer_schema_is_refused_with_the_way_out() -> None:
-    with pytest.raises(RecordError, match="newer.*upgrade"):
+    with pytest.raises(RecordError, match=r"newer.*upgrade"):
         Record.from_json({**ONE.to_json(), "schema": SCHEMA + 1})
 
 
@@ -149,10 +149,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_said_and_loses_nothing_that_was_written(small_disk: Path) -> None:
     written = 0
-    with RunFolder.create(small_disk / "run", {}) as folder:
-        with pytest.raises(StoreError, match="No space left"):  # noqa: PT012 - which one fails depends on the disk
-            for written in range(1000):
-                folder.append(replace(ONE, round=written, backend="x" * 1000))
+    with (
+        RunFolder.create(small_disk / "run", {}) as folder,
+        pytest.raises(StoreError, match="No space left"),
+    ):
+        for written in range(1000):
+            folder.append(replace(ONE, round=written, backend="x" * 1000))
     run = read_run(small_disk / "run")
     assert [record.round for record in run.records] == list(range(written))
     assert written > 10

@@ -28,6 +28,7 @@ def trials(records: Sequence[Record]) -> pd.DataFrame:
 
     Costs per request count the replies that came late too, because the server worked for them.
     """
+    named = axes(records)
     rows = []
     for record in records:
         result, server = record.result, record.server
@@ -36,7 +37,7 @@ def trials(records: Sequence[Record]) -> pd.DataFrame:
         requests = result.replied + result.late or NO_NUMBER
         counts = stats.merge([result.latency])
         row: dict[str, Any] = {
-            **_key(record),
+            **_key(record, named),
             "round": record.round,
             "started": record.started,
             "loop": result.loop,
@@ -73,9 +74,9 @@ def trials(records: Sequence[Record]) -> pd.DataFrame:
 _KEY = ["scenario", "exchange", "backend", "family", "interpreter"]
 
 
-def _key(record: Record) -> dict[str, Any]:
-    names = {name: getattr(record, name) for name in _KEY}
-    return {**names, **{axis: record.point.get(axis, 0) for axis in POINT}, **record.point}
+def _key(record: Record, named: Sequence[str]) -> dict[str, Any]:
+    """Return who was measured where; an axis that a record does not have is 0."""
+    return {name: getattr(record, name) for name in _KEY} | {axis: record.point.get(axis, 0) for axis in named}
 
 
 def _connections(record: Record) -> float:
@@ -95,15 +96,13 @@ def cells(records: Sequence[Record]) -> pd.DataFrame:
         by_cell.setdefault(key, []).append(record)
     measured = trials(records)
     groups = dict(list(measured.groupby(["scenario", "backend", *named], sort=False))) if len(measured) else {}
-    rows = [_cell(group, groups.get(key)) for key, group in by_cell.items()]
+    rows = [_cell(group, groups.get(key), named) for key, group in by_cell.items()]
     return pd.DataFrame(rows, columns=None if rows else CELL_COLUMNS)
 
 
 _MEDIANS = [
     "throughput_rps",
     "cpu_us",
-    "user_us",
-    "system_us",
     "server_busy",
     "generator_busy",
     "generator_cpu_us",
@@ -120,6 +119,8 @@ CELL_COLUMNS = [
     "engine",
     "rounds",
     *_MEDIANS,
+    "user_us",
+    "system_us",
     "throughput_low",
     "throughput_high",
     "lower_bound",
@@ -132,7 +133,7 @@ CELL_COLUMNS = [
 """Columns of `cells`, beside axes that only some scenarios have."""
 
 
-def _cell(records: Sequence[Record], measured: pd.DataFrame | None) -> dict[str, Any]:
+def _cell(records: Sequence[Record], measured: pd.DataFrame | None, named: Sequence[str]) -> dict[str, Any]:
     """Return the row of one cell from its records and its rows of `trials`, None if it has none."""
     usable = [record for record in records if record.usable and record.result is not None]
     kinds = Counter(verdict.kind for record in usable for verdict in record.verdicts)
@@ -143,18 +144,23 @@ def _cell(records: Sequence[Record], measured: pd.DataFrame | None) -> dict[str,
     low, high = (
         stats.median_interval([]) if measured is None else stats.median_interval(measured["throughput_rps"].to_numpy())
     )
+    medians = {name: NO_NUMBER if measured is None else float(measured[name].median()) for name in _MEDIANS}
+    # Shared out by the totals, so that both shares add up to the median of the whole.
+    user_share = NO_NUMBER if measured is None else float(measured["user_us"].sum() / measured["cpu_us"].sum())
     return {
-        **_key(next((record for record in records if record.interpreter), records[0])),
+        **_key(next((record for record in records if record.interpreter), records[0]), named),
         "loop": "" if measured is None else measured["loop"].iloc[0],
         "engine": "" if measured is None else measured["engine"].iloc[0],
         "rounds": len(usable),
-        **{name: NO_NUMBER if measured is None else float(measured[name].median()) for name in _MEDIANS},
+        **medians,
+        "user_us": medians["cpu_us"] * user_share,
+        "system_us": medians["cpu_us"] * (1 - user_share),
         "throughput_low": low,
         "throughput_high": high,
         "lower_bound": measured is not None and bool(measured["lower_bound"].any()),
         "samples": stats.samples(counts),
         **{name: stats.percentile_ns(counts, percent) / 1e3 for name, percent in PERCENTILES.items()},
         "errors": 0 if measured is None else int(measured["errors"].sum()),
-        "verdicts": ", ".join(f"{kind} in {count} of {len(usable)}" for kind, count in sorted(kinds.items())),
+        "verdicts": ", ".join(f"{kind} {count}/{len(usable)}" for kind, count in sorted(kinds.items())),
         "refusal": failures[0] if failures else "",
     }

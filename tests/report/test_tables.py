@@ -1,0 +1,152 @@
+"""Frames, tables and their renderings show the numbers that the records hold, and names as they are."""
+
+import csv
+import math
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.record import Record, Verdict
+from harness.report.frame import CELL_COLUMNS, cells, trials
+from harness.report.markdown import to_markdown
+from harness.report.table import point_tables, size_text
+from harness.report.terminal import render
+from harness.report.write import write_report
+from harness.store import Run
+from tests.records import RESULT, record, refused, rounds
+
+
+def shown(records: list[Record], width: int = 120, baseline: str | None = None) -> str:
+    output = StringIO()
+    render(records, Console(file=output, width=width, highlight=False), baseline)
+    return output.getvalue()
+
+
+def test_a_trial_has_its_costs_per_request() -> None:
+    (row,) = trials([record()]).to_dict("records")
+    assert row["throughput_rps"] == 10_000
+    assert row["cpu_us"] == pytest.approx(0.5 / 5_010 * 1e6)
+    assert row["generator_busy"] == 0.5
+    assert row["switches"] == pytest.approx(0.1)
+    assert row["connection_bytes"] == 2**20
+    assert row["p50_us"] == pytest.approx(100, rel=1e-3)
+    assert math.isnan(row["p999_us"])
+
+
+def test_a_cell_has_medians_over_rounds_and_percentiles_of_the_merged_histogram() -> None:
+    (row,) = cells(rounds("epoll", [9_000, 10_000, 20_000])).to_dict("records")
+    assert row["throughput_rps"] == 10_000
+    assert row["throughput_low"] == 9_000
+    assert row["throughput_high"] == 20_000
+    assert row["samples"] == 3 * 5_010
+    assert row["rounds"] == 3
+    assert row["p999_us"] == pytest.approx(9_000, rel=1e-3)
+    assert row["user_us"] + row["system_us"] == pytest.approx(row["cpu_us"])
+
+
+def test_void_trials_do_not_count_and_name_the_reason() -> None:
+    wrong = record(number=1, replied=1, verdicts=(Verdict("wrong replies", "byte 3"),))
+    (row,) = cells([record(), wrong]).to_dict("records")
+    assert row["throughput_rps"] == 10_000
+    assert row["rounds"] == 1
+    assert row["refusal"] == "wrong replies: byte 3"
+
+
+def test_verdicts_that_do_not_void_are_counted() -> None:
+    bound = record(number=1, verdicts=(Verdict("generator-bound", "…"),))
+    (row,) = cells([record(), bound]).to_dict("records")
+    assert row["lower_bound"]
+    assert row["verdicts"] == "generator-bound 1/2"
+
+
+def test_records_without_any_number_have_all_columns() -> None:
+    assert list(cells([]).columns) == CELL_COLUMNS
+    (row,) = cells([refused()]).to_dict("records")
+    assert set(row) == set(CELL_COLUMNS)
+    assert row["refusal"] == "refused: too many"
+
+
+def test_a_table_is_sorted_by_throughput_and_compared_with_the_fastest() -> None:
+    (table,) = point_tables([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3), refused()])
+    assert [row[0] for row in table.rows] == ["fast", "slow"]
+    assert table.rows[0][3] == "baseline"
+    assert table.rows[1][3] == "0.50 [0.50, 0.50]"
+    assert table.failures == [("select", "refused: too many")]
+    assert table.title == "synthetic: echo of 64 B, 10 connections, closed loop, 3 rounds"
+
+
+def test_the_baseline_can_be_chosen() -> None:
+    (table,) = point_tables([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3)], "slow")
+    assert table.rows[0][3] == "2.00 [2.00, 2.00]"
+
+
+def test_points_and_axes_of_their_own_are_told_apart() -> None:
+    records = [record(connections=1), record(connections=2, message_size=1024, idle_connections=5)]
+    records.append(replace(record(), point={**record().point, "delay_ms": 7}))
+    titles = [table.title for table in point_tables(records)]
+    assert len(titles) == 3
+    assert "1 connection," in titles[0]
+    assert "1 KiB, 2 connections beside 5 idle ones" in titles[1]
+    assert "delay_ms 7" in titles[2]
+
+
+def test_the_terminal_shows_lower_bounds_loops_engines_and_missing_percentiles() -> None:
+    bound = record(verdicts=(Verdict("generator-bound", "…"),), engine="portable", replied=10, late=0)
+    text = shown([replace(bound, result=replace(RESULT, engine="portable", latency="")), refused("gone", "crashed")])
+    for words in ("≥ 10,000", "closed loop", "portable generator", "gone: crashed: too many", "a lower bound", " - "):
+        assert words in text
+
+
+def test_only_marks_that_occur_are_explained() -> None:
+    text = shown(rounds("epoll", [10_000] * 3))
+    assert "lower bound" not in text
+    assert "includes 1" not in text
+
+
+@pytest.mark.parametrize("name", ["[red]x[/red]", "$x_y$", "a|b*c", "<script>"])
+def test_names_are_text_whatever_they_look_like(name: str) -> None:
+    assert name in shown([record(name)])
+    document = to_markdown([record(name)], {})
+    (line,) = (line for line in document.splitlines() if line.startswith("| ") and "10,000" in line)
+    assert line.replace("\\", "").startswith(f"| {name} |")
+    assert line.count("|") - line.count("\\|") == 10
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    text = shown([*rounds("a-backend-name", [123_456] * 3), *rounds("another", [100_000] * 3)], width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "123,456" in text
+
+
+def test_nothing_measured_is_said() -> None:
+    assert "nothing was measured" in shown([])
+    assert "without records" in to_markdown([], {})
+
+
+def test_the_markdown_names_machine_and_command() -> None:
+    manifest = {"machine": {"cpu": "Some CPU"}, "command": ["muxbench", "run", "quick", "-b", "a b"]}
+    document = to_markdown([record()], manifest)
+    assert "Some CPU" in document
+    assert "muxbench run quick -b 'a b'" in document
+
+
+@pytest.mark.parametrize("records", [[], [refused()], [*rounds("epoll", [1e4] * 3), refused()]])
+def test_the_report_of_any_run_can_be_written(tmp_path: Path, records: list[Record]) -> None:
+    files = write_report(Run({}, records, []), tmp_path / "report")
+    assert all(file.exists() for file in files)
+    with (tmp_path / "report" / "trials.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == sum(each.usable for each in records)
+
+
+def test_sizes_are_shown_in_the_largest_unit_that_divides_them() -> None:
+    assert [size_text(size) for size in (64, 1000, 1024, 16384, 2**20)] == [
+        "64 B",
+        "1,000 B",
+        "1 KiB",
+        "16 KiB",
+        "1 MiB",
+    ]
