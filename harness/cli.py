@@ -190,7 +190,6 @@ def report(source: Path, output: Path | None, baseline: str | None) -> None:
 
     RUN may also be the JSON file of `make microbench`.
     """
-
     console = _console()
     if source.is_dir():
         _report(source, output or source / "report", baseline, console)

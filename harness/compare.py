@@ -36,7 +36,7 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """ "better", "worse", or "undecided" where the interval includes 1 or there is none."""
+        """Return better, worse, or undecided where the interval includes 1 or there is none."""
         if math.isnan(self.low) or self.low <= 1 <= self.high:
             return "undecided"
         return "better" if (self.low > 1) == (METRICS[self.metric] > 0) else "worse"

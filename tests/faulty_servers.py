@@ -26,7 +26,10 @@ def answer(connection):
 
 BODIES = {
     "fine": "connection.sendall(data)",
-    "dies": "replies > 50 and (print('out of luck', file=sys.stderr, flush=True), os._exit(3)); connection.sendall(data)",
+    "dies": """if replies > 50:
+            print("out of luck", file=sys.stderr, flush=True)
+            os._exit(3)
+        connection.sendall(data)""",
     "hangs": "replies > 50 and time.sleep(3600); connection.sendall(data)",
     "lies": "connection.sendall(data if replies < 50 else data[:-1] + bytes([data[-1] ^ 1]))",
     "lies-at-once": "connection.sendall(bytes(len(data)))",

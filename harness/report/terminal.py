@@ -30,7 +30,7 @@ def render(records: Sequence[Record], console: Console, baseline: str | None = N
     for each in tables:
         console.print(Text(f"\n{each.title}", style="bold"))
         if each.rows:
-            shown = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+            shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
             for number in columns:
                 text = number in {0, len(COLUMNS) - 1}
                 shown.add_column(
