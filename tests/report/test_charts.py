@@ -170,7 +170,7 @@ def test_a_refusal_is_named_with_its_reason_and_place() -> None:
         DataFrame([*ladder().to_dict("records"), cell("bad", connections=100, refusal="too few\ndescriptors")])
     )
     for chart in (throughput, latency, cpu):
-        assert "No number for bad at 100 connections: too few descriptors" in prose(figure_of(chart.figure(cells, "t")))
+        assert "Not shown: bad at 100 connections: too few descriptors" in prose(figure_of(chart.figure(cells, "t")))
 
 
 def test_many_reasons_take_a_few_lines() -> None:
@@ -182,7 +182,33 @@ def test_many_reasons_take_a_few_lines() -> None:
 
 def test_a_refusal_at_every_point_says_no_point() -> None:
     cells = named(DataFrame([*ladder().to_dict("records"), *ladder(refusal="no").to_dict("records")]))
-    assert missing_notes(cells) == ["No number for one, two: no"]
+    assert missing_notes(cells) == ["Not shown: one, two: no"]
+
+
+def test_refusals_at_scattered_points_are_counted() -> None:
+    scattered = [
+        cell(
+            "three", connections=connections, message_size=bytes_, refusal="no" if (connections, bytes_) in bad else ""
+        )
+        for bad in [{(1, 64), (10, 1024), (100, 64)}]
+        for connections in (1, 10, 100)
+        for bytes_ in (64, 1024)
+    ]
+    assert missing_notes(named(DataFrame(scattered))) == ["Not shown: three at 3 points: no"]
+
+
+def test_a_cell_that_failed_on_the_way_is_not_shown_but_named() -> None:
+    cells = ladder()
+    cells.loc[cells["backend"] == "one", "refusal"] = "crashed: signal 11"
+    figure = figure_of(throughput.figure(cells, "t"))
+    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["two", "_measured"]
+    assert "Not shown: one: crashed: signal 11" in prose(figure)
+
+
+def test_an_axis_that_only_this_scenario_has_gets_its_panels() -> None:
+    cells = named(DataFrame([*ladder(delay_ms=1).to_dict("records"), *ladder(delay_ms=20).to_dict("records")]))
+    figure = figure_of(throughput.figure(cells, "t"))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["delay ms 1", "delay ms 20"]
 
 
 def test_latency_has_p50_and_p99_side_by_side() -> None:
@@ -237,7 +263,7 @@ def test_cpu_bars_stack_user_and_kernel_time() -> None:
 def test_a_row_without_a_number_says_so_instead_of_showing_nothing() -> None:
     refused = cell("two", connections=10, refusal="no")
     cells = named(DataFrame([cell(), cell("two"), cell(connections=10), refused]))
-    assert texts(figure_of(cpu.figure(cells, "t"))).count("no number") == 1
+    assert texts(figure_of(cpu.figure(cells, "t"))).count("not shown") == 1
 
 
 def test_the_idle_ladder_shows_no_idle_connection_as_a_place_of_its_own() -> None:
@@ -248,6 +274,8 @@ def test_the_idle_ladder_shows_no_idle_connection_as_a_place_of_its_own() -> Non
     places = [figure.axes[0].transData.transform((x, 0))[0] for x in (0, 10, 100)]
     assert np.isfinite(places).all()
     assert places[1] - places[0] > 50
+    assert figure.axes[0].get_window_extent().x0 < places[0]
+    assert places[2] < figure.axes[0].get_window_extent().x1
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["0", "10", "100"]
 
 

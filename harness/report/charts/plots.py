@@ -188,10 +188,10 @@ def dots(
 
 
 def say_missing(axes: "Axes", rows: Mapping[str, int], cells: "DataFrame") -> None:
-    """Say in the rows of those series that have no number here that it is missing, not 0."""
+    """Say in the rows of those series that have no point here that it is missing, not 0."""
     for name in rows.keys() - set(cells["series"]):
         style: dict[str, Any] = {"va": "center", "color": GREY, "fontsize": SMALL, "fontstyle": "italic"}
-        axes.text(0.02, rows[name], "no number", transform=axes.get_yaxis_transform(), **style)
+        axes.text(0.02, rows[name], "not shown", transform=axes.get_yaxis_transform(), **style)
 
 
 def interval_key(cells: "DataFrame", interval: str) -> list["Artist"]:
@@ -260,16 +260,13 @@ def _with_room(steps: Sequence[float]) -> list[float]:
 
 def duration_axis(axes: "Axes", which: str) -> None:
     """Make an axis of microseconds logarithmic, with times and their units at its ticks."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     low, high = sorted(axes.get_xlim() if which == "x" else axes.get_ylim())
     wide = high / low > (20 if which == "x" else 300)  # labels side by side need more room than those in a column
-    if high / low < 4:
-        axis.set_major_locator(MaxNLocator(4))  # so narrow that it may hold no 1, 2 or 5
-    else:
-        axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
     axis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))) if wide else NullLocator())
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))

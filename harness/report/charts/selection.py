@@ -36,6 +36,18 @@ class Panel:
     cells: "DataFrame"
 
 
+def own_axes(cells: "DataFrame") -> list[str]:
+    """Return the columns of axes that only this scenario has."""
+    from harness.report.frame import CELL_COLUMNS
+
+    return [str(column) for column in cells.columns if column not in CELL_COLUMNS and column != "series"]
+
+
+def named_value(axis: str, value: Any) -> str:  # noqa: ANN401 - whatever an axis holds
+    """Return the words for one value of an axis."""
+    return AXES[axis](value) if axis in AXES else f"{axis.replace('_', ' ')} {value}"
+
+
 def by_scenario(cells: "DataFrame", title: str) -> Iterator[tuple[str, str, "DataFrame"]]:
     """Yield (prefix of file names, title, cells) of each scenario; a lone one needs no prefix."""
     names = list(dict.fromkeys(cells["scenario"]))
@@ -57,17 +69,17 @@ def named(cells: "DataFrame") -> "DataFrame":
 
 
 def measured(cells: "DataFrame", column: str) -> "DataFrame":
-    """Return the rows that have a number in this column."""
+    """Return the rows that have a number in this column, of cells that did not fail on the way."""
     return cells[(cells["refusal"] == "") & cells[column].notna()]
 
 
 def panels(cells: "DataFrame", columns: Sequence[str]) -> list[Panel]:
     """Return one panel for each combination of these columns, in ascending order, titled by those that vary."""
-    varying = [column for column in columns if cells[column].nunique() > 1]
+    varying = [column for column in (*columns, *own_axes(cells)) if cells[column].nunique() > 1]
     if not varying:
         return [Panel("", cells)]
     return [
-        Panel(", ".join(AXES[column](value) for column, value in zip(varying, key, strict=True)), rows)
+        Panel(", ".join(named_value(column, value) for column, value in zip(varying, key, strict=True)), rows)
         for key, rows in cells.groupby(varying)
     ]
 
@@ -75,9 +87,9 @@ def panels(cells: "DataFrame", columns: Sequence[str]) -> list[Panel]:
 def fixed_axes(cells: "DataFrame", columns: Sequence[str]) -> str:
     """Return the words for those of these columns that have one value, leaving out what is nothing special."""
     ordinary = {"pipeline_depth": 1, "idle_connections": 0}
-    values = {column: cells[column].unique() for column in columns}
+    values = {column: cells[column].unique() for column in (*columns, *own_axes(cells))}
     return ", ".join(
-        AXES[column](found[0])
+        named_value(column, found[0])
         for column, found in values.items()
         if len(found) == 1 and found[0] != ordinary.get(column)
     )
@@ -101,7 +113,7 @@ def missing_notes(cells: "DataFrame") -> list[str]:
         for name, rows in refused[reasons == reason].groupby("series"):
             names.setdefault(_where(rows, cells), []).append(str(name))
         places = "; ".join(", ".join(them) + where for where, them in names.items())
-        notes.append(f"No number for {places}: {reason}")
+        notes.append(f"Not shown: {places}: {reason}")
     if reasons.nunique() > NOTED_REASONS:
         notes.append(f"… and {reasons.nunique() - NOTED_REASONS} more reasons in the table.")
     return notes
@@ -111,11 +123,11 @@ def _where(rows: "DataFrame", cells: "DataFrame") -> str:
     """Return the words for the points of these rows of one series, leaving out the axes that do not matter."""
     points = 1
     words = []
-    for axis in ("message_size", "pipeline_depth", "connections", "idle_connections"):
+    for axis in ("message_size", "pipeline_depth", "connections", "idle_connections", *own_axes(cells)):
         values = sorted(rows[axis].unique())
         points *= len(values)
         if len(values) < cells[axis].nunique():
-            words.append(" and ".join(AXES[axis](value) for value in values))
+            words.append(" and ".join(named_value(axis, value) for value in values))
     if points != len(rows):
         return f" at {len(rows)} points"
     return f" at {', '.join(words)}" if words else ""
