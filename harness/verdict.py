@@ -8,10 +8,10 @@ from harness.record import ServerUsage, Verdict
 BUSY = 0.95
 """Share of its CPU from which a process counts as saturated."""
 
-TREND = 0.15
+TREND = 0.20
 """Change of throughput from the first half of a trial to the second, from which it counts as unsteady."""
 
-TREND_SIGNIFICANCE = 0.05
+TREND_SIGNIFICANCE = 0.01
 """The trend must be this improbable among equal slices (Mann-Kendall test), or noise would be taken for a trend."""
 
 
