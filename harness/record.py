@@ -1,8 +1,10 @@
 """One trial of one cell as it is kept: `Record`, its schema number, and one upgrade function a step. Pure."""
 
 import dataclasses
+import types
+import typing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.loadgen.spec import TrialResult
 
@@ -115,17 +117,65 @@ class Record:
         Raises:
             RecordError: It is no record, or one of a newer schema.
         """
-        if not isinstance(raw, dict) or not isinstance(raw.get("schema"), int):
+        if not isinstance(raw, dict) or type(raw.get("schema")) is not int or raw["schema"] < 1:
             raise RecordError("not a record")
         if raw["schema"] > SCHEMA:
             raise RecordError(f"schema {raw['schema']} is newer than this muxbench reads ({SCHEMA}): upgrade it")
         values = dict(raw)
-        for number in range(values.pop("schema"), SCHEMA):
-            values = UPGRADES[number](values)
         try:
-            values["result"] = values["result"] and TrialResult.from_json(values["result"])
-            values["server"] = values["server"] and ServerUsage(**values["server"])
-            values["verdicts"] = tuple(Verdict(**verdict) for verdict in values["verdicts"])
-            return cls(**values)
-        except (KeyError, TypeError) as fault:
+            for number in range(values.pop("schema"), SCHEMA):
+                values = UPGRADES[number](values)
+            values["result"] = None if values["result"] is None else _built(TrialResult, values["result"])
+            values["server"] = None if values["server"] is None else _built(ServerUsage, values["server"])
+            verdicts = values.get("verdicts", ())
+            if not isinstance(verdicts, list | tuple):
+                raise RecordError(f"damaged record: verdicts is {verdicts!r:.40}")
+            values["verdicts"] = tuple(_built(Verdict, verdict) for verdict in verdicts)
+        except KeyError as fault:
+            raise RecordError(f"damaged record: it has no {fault}") from None
+        except TypeError as fault:
             raise RecordError(f"damaged record: {fault}") from None
+        return _built(cls, values)
+
+
+_Plain = TypeVar("_Plain", TrialResult, ServerUsage, Verdict, Record)
+
+FIELD_TYPES = {kind.__name__: typing.get_type_hints(kind) for kind in (TrialResult, ServerUsage, Verdict, Record)}
+
+LARGEST = 2**63
+"""Counts from here on fit neither the histograms nor the tables; no trial reaches them."""
+
+
+def _built(kind: type[_Plain], values: Any) -> _Plain:  # noqa: ANN401 - whatever a line of a file held
+    """Return the object of these values if each is what its field says: whoever reads a record may rely on that.
+
+    Raises:
+        RecordError: A field is missing, unknown or of the wrong type.
+    """
+    if not isinstance(values, dict):
+        raise RecordError(f"damaged record: {values!r:.40} is no {kind.__name__}")
+    types_by_name = FIELD_TYPES[kind.__name__]
+    for name, value in values.items():
+        if name in types_by_name and not _fits(value, types_by_name[name]):
+            raise RecordError(f"damaged record: {name} is {value!r:.40}")
+    try:
+        return kind(**values)
+    except TypeError as fault:
+        raise RecordError(f"damaged record: {fault}") from None
+
+
+def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401 - any value, any type
+    """Return whether a value is of the type that a field declares."""
+    inner = typing.get_args(kind)
+    origin = typing.get_origin(kind) or kind
+    if origin is types.UnionType:
+        return any(_fits(value, one) for one in inner)
+    if origin is int:
+        return type(value) is int and abs(value) < LARGEST
+    if origin is float:
+        return type(value) in {int, float} and abs(value) < LARGEST  # NaN is not below anything
+    if not isinstance(value, origin):
+        return False
+    if origin is dict:
+        return all(_fits(key, inner[0]) and _fits(part, inner[1]) for key, part in value.items())
+    return origin is not list or all(_fits(part, inner[0]) for part in value)

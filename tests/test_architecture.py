@@ -19,7 +19,8 @@ HARNESS_USES_OF_BACKENDS = {"backends.contract", "backends.find", "backends.prob
 PURE = {
     "harness.record": {"harness.loadgen.spec"},
     "harness.verdict": {"harness.loadgen.spec", "harness.record"},
-    "harness.stats": {"harness.loadgen.spec", "harness.record", "harness.loadgen.histogram"},
+    "harness.histogram_text": {"harness.loadgen.histogram"},
+    "harness.stats": {"harness.loadgen.spec", "harness.record", "harness.loadgen.histogram", "harness.histogram_text"},
     "harness.loadgen.spec": {"scenarios.session"},
     "harness.loadgen.schedule": {"harness.loadgen.spec"},
 }

@@ -11,81 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.loadgen.spec import TrialResult
-from harness.record import SCHEMA, Record, RecordError, ServerUsage, Verdict
-from harness.store import RECORDS, RunFolder, StoreError, read_run
-
-counts = st.integers(0, 2**53)
-seconds = st.floats(0, 1e6)
-texts = st.text(max_size=20)
-
-results = st.builds(
-    TrialResult,
-    engine=texts,
-    loop=st.sampled_from(["closed", "open"]),
-    duration_s=seconds,
-    sent=counts,
-    replied=counts,
-    failed=counts,
-    in_flight=counts,
-    late=counts,
-    errors=st.dictionaries(texts, counts, max_size=3),
-    latency=texts,
-    slices=st.lists(counts, max_size=10),
-    cpu_s=seconds,
-    fault=texts,
-)
-usages = st.builds(
-    ServerUsage,
-    cpu_s=seconds,
-    user_s=seconds,
-    system_s=seconds,
-    rss_bytes=counts,
-    rss_start_bytes=counts,
-    threads=counts,
-    voluntary_switches=counts,
-    involuntary_switches=counts,
-)
-records = st.builds(
-    Record,
-    run=texts,
-    scenario=texts,
-    exchange=texts,
-    backend=texts,
-    family=texts,
-    packages=st.dictionaries(texts, texts, max_size=2),
-    interpreter=texts,
-    point=st.dictionaries(texts, counts, max_size=4),
-    round=st.integers(-1, 1000),
-    started=texts,
-    result=st.none() | results,
-    server=st.none() | usages,
-    verdicts=st.lists(st.builds(Verdict, kind=texts, reason=texts), max_size=3).map(tuple),
-    load_average=seconds,
-    steal_s=seconds,
-)
+from harness.record import SCHEMA, Record
+from harness.store import MANIFEST, RECORDS, RunFolder, StoreError, read_run
+from tests.records import RESULT
+from tests.records import record as usable_record
 
 ONE = Record("run", "s", "echo", "epoll", "readiness", {}, "", {"connections": 1}, 0, "now", None, None)
-
-
-@given(records)
-def test_a_record_survives_the_way_through_json(record: Record) -> None:
-    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | counts | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner)
-    )
-)
-def test_anything_else_is_refused_in_words(raw: object) -> None:
-    with pytest.raises(RecordError):
-        Record.from_json(raw)
-
-
-def test_a_newer_schema_is_refused_with_the_way_out() -> None:
-    with pytest.raises(RecordError, match=r"newer.*upgrade"):
-        Record.from_json({**ONE.to_json(), "schema": SCHEMA + 1})
 
 
 def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:
@@ -128,6 +59,89 @@ def test_damage_costs_only_what_is_damaged_and_is_named_by_line(tmp_path: Path) 
         run.problems, ["line 2: damaged", "line 3: not JSON", "line 4: not JSON (cut off)"], strict=True
     ):
         assert words in problem
+
+
+@given(st.data())
+def test_a_file_cut_anywhere_loses_only_its_last_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("run")
+    written = [replace(ONE, round=number, backend="é") for number in range(3)]
+    with RunFolder.create(path, {}) as folder:
+        for record in written:
+            folder.append(record)
+    whole = (path / RECORDS).read_bytes()
+    kept = data.draw(st.integers(0, len(whole)))
+    (path / RECORDS).write_bytes(whole[:kept])
+    run = read_run(path)
+    assert run.records == written[: len(run.records)]
+    assert len(run.records) >= whole[:kept].count(b"\n")
+    cut = kept and whole[kept - 1 : kept] != b"\n" and len(run.records) == whole[:kept].count(b"\n")
+    assert len(run.problems) == bool(cut)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not a record"),
+        (json.dumps({**ONE.to_json(), "schema": SCHEMA + 1}), "upgrade it"),
+        (json.dumps({**usable_record().to_json(), "point": {"connections": "many"}}), "point"),
+        (json.dumps(usable_record(latency="SGVsbG8=").to_json()), "latency"),
+        (json.dumps(usable_record(latency=RESULT.latency[:-9]).to_json()), "latency"),
+        (json.dumps(usable_record(slip="é").to_json()), "slip"),
+        (json.dumps(ONE.to_json(), ensure_ascii=False), "the same as line 1"),
+    ],
+    ids=["deep", "list", "newer", "text", "no histogram", "cut histogram", "not base64", "twice"],
+)
+def test_a_line_that_cannot_be_used_is_named_and_costs_no_other(tmp_path: Path, line: str, words: str) -> None:
+    after = replace(ONE, round=1)
+    (tmp_path / MANIFEST).write_text("{}")
+    (tmp_path / RECORDS).write_text(
+        "\n".join([json.dumps(ONE.to_json(), ensure_ascii=False), line, json.dumps(after.to_json())])
+    )
+    run = read_run(tmp_path)
+    assert run.records == [ONE, after]
+    assert len(run.problems) == 1
+    assert "line 2: " in run.problems[0]
+    assert words in run.problems[0]
+
+
+def test_what_is_appended_after_a_cut_line_is_not_lost_with_it(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path, {}) as folder:
+        for number in range(2):
+            folder.append(replace(ONE, round=number))
+    whole = (tmp_path / RECORDS).read_bytes()
+    (tmp_path / RECORDS).write_bytes(whole[:-20])
+    with RunFolder(tmp_path) as folder:
+        folder.append(replace(ONE, round=2))
+    run = read_run(tmp_path)
+    assert [record.round for record in run.records] == [0, 2]
+    assert len(run.problems) == 1
+    assert "line 2" in run.problems[0]
+
+
+def test_a_folder_that_is_gone_cannot_be_appended_to(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be written"):
+        RunFolder(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "{"])
+def test_a_damaged_manifest_costs_no_record(tmp_path: Path, text: str) -> None:
+    with RunFolder.create(tmp_path, {}) as folder:
+        folder.append(ONE)
+    (tmp_path / MANIFEST).write_text(text)
+    run = read_run(tmp_path)
+    assert (run.manifest, run.records) == ({}, [ONE])
+    assert len(run.problems) == 1
+    assert MANIFEST in run.problems[0]
+
+
+def test_a_name_that_is_not_utf8_comes_back_as_it_was(tmp_path: Path) -> None:
+    record = replace(ONE, backend=os.fsdecode(b"a\xff"))
+    with RunFolder.create(tmp_path, {}) as folder:
+        folder.append(record)
+    assert read_run(tmp_path).records == [record]
 
 
 def test_a_folder_without_records_is_no_run(tmp_path: Path) -> None:
