@@ -220,6 +220,7 @@ def _probe(backends: dict[str, Any]) -> list[Candidate]:
 
 
 def _report(run_path: Path, out_dir: Path, baseline: str | None, console: Console) -> None:
+    from harness.report.frame import tabulate
     from harness.report.terminal import render
     from harness.report.write import write_report
     from harness.store import StoreError, read_run
@@ -233,8 +234,9 @@ def _report(run_path: Path, out_dir: Path, baseline: str | None, console: Consol
             raise click.UsageError(
                 f"the baseline {baseline!r} is not in this run; there are {', '.join(sorted(names))}"
             )
-        render(measured.records, console, baseline)
-        _say_written(write_report(measured, out_dir, baseline), console)
+        frames = tabulate(measured.records)
+        render(frames, console, baseline)
+        _say_written(write_report(frames, measured.manifest, out_dir, baseline), console)
     except StoreError as fault:
         raise click.UsageError(str(fault)) from None
     except OSError as fault:

@@ -46,7 +46,7 @@ def ratio(trials: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> Ratio:
     """Return the ratio of one cell to another.
 
     Args:
-        trials: Rows of the one cell in `harness.report.frame.trials`.
+        trials: Rows of the one cell in `harness.report.frame.Frames.trials`.
         baseline: Rows of the other, at the same point.
         metric: One of `METRICS`.
     """

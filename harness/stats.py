@@ -34,21 +34,27 @@ def samples(counts: Counts) -> int:
     return int(counts.sum())
 
 
-def percentile_ns(counts: Counts, percent: float) -> float:
-    """Return a percentile in nanoseconds, or NaN where fewer than `SAMPLES_BEYOND` samples lie beyond it.
+def percentiles_ns(counts: Counts, percents: Sequence[float]) -> list[float]:
+    """Return percentiles in nanoseconds, NaN where fewer than `SAMPLES_BEYOND` samples lie beyond one.
 
-    The value is the highest that HdrHistogram does not tell apart from the sample in question, as its own
+    Each is the highest value that HdrHistogram does not tell apart from the sample in question, as its own
     getValueAtPercentile gives.
 
     Args:
         counts: The histogram.
-        percent: Above 0 and below 100.
+        percents: Each above 0 and below 100.
     """
-    total = samples(counts)
-    if total * (100 - percent) / 100 < SAMPLES_BEYOND - 1e-9:
-        return math.nan
-    rank = max(1, int(percent / 100 * total + 0.5))
-    return float(_highest_values()[np.searchsorted(np.cumsum(counts), rank)])
+    used = np.flatnonzero(counts)
+    below = np.cumsum(counts[used])
+    total = int(below[-1]) if len(used) else 0
+    found = []
+    for percent in percents:
+        if total * (100 - percent) / 100 < SAMPLES_BEYOND - 1e-9:
+            found.append(math.nan)
+        else:
+            rank = max(1, int(percent / 100 * total + 0.5))
+            found.append(float(_highest_values()[used[np.searchsorted(below, rank)]]))
+    return found
 
 
 @cache

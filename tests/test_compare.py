@@ -6,12 +6,12 @@ import pytest
 
 from harness.compare import Ratio, ratio
 from harness.record import Record
-from harness.report.frame import trials
+from harness.report.frame import tabulate
 from tests.records import rounds
 
 
 def compared(mine: list[Record], other: list[Record], metric: str = "throughput_rps") -> Ratio:
-    return ratio(trials(mine), trials(other), metric)
+    return ratio(tabulate(mine).trials, tabulate(other).trials, metric)
 
 
 def test_noise_that_falls_on_both_cancels() -> None:

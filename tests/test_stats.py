@@ -23,15 +23,15 @@ def test_merging_and_percentiles_equal_those_of_hdrhistogram(
         reference.record_value(value, count)
     merged = stats.merge([histogram(*some), "", histogram(*more)])
     assert stats.samples(merged) == reference.get_total_count()
-    found = stats.percentile_ns(merged, percent)
+    (found,) = stats.percentiles_ns(merged, [percent])
     if not math.isnan(found):
         assert found == reference.get_value_at_percentile(percent)
 
 
 @pytest.mark.parametrize(("percent", "needed"), [(50, 20), (90, 100), (99, 1_000), (99.9, 10_000)])
 def test_a_percentile_needs_ten_samples_beyond_it(percent: float, needed: int) -> None:
-    assert math.isnan(stats.percentile_ns(stats.merge([histogram((1000, needed - 1))]), percent))
-    assert stats.percentile_ns(stats.merge([histogram((1000, needed))]), percent) == 1000
+    assert math.isnan(stats.percentiles_ns(stats.merge([histogram((1000, needed - 1))]), [percent])[0])
+    assert stats.percentiles_ns(stats.merge([histogram((1000, needed))]), [percent]) == [1000]
 
 
 def test_the_interval_of_a_median_needs_three_values() -> None:

@@ -1,14 +1,16 @@
-"""Records as tables: `trials` has a row a trial, `cells` a row a cell, with every statistic that a report shows."""
+"""Records as tables: a row a trial, and a row a cell, with every statistic that a report shows."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from harness import stats
-from harness.record import Record
+from harness.loadgen.spec import TrialResult
+from harness.record import Record, ServerUsage
 
 POINT = ["connections", "idle_connections", "message_size", "pipeline_depth"]
 """Axes that every record has; a point may have more."""
@@ -23,52 +25,93 @@ def axes(records: Sequence[Record]) -> list[str]:
     return POINT + sorted({axis for record in records for axis in record.point} - set(POINT))
 
 
-def trials(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row for each usable trial, with what was measured per second and per request.
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """All tables of some records, made once for every form in which they are shown.
 
-    Costs per request count the replies that came late too, because the server worked for them.
+    Attributes:
+        trials: One row for each usable trial, with what was measured per second and per request.
+        cells: One row for each cell: medians over its rounds, percentiles of its merged histogram, verdicts, refusal.
+            `throughput_low` and `throughput_high` bound the median (95%). A cell that was refused or failed has a
+            `refusal`; if it had usable trials before it failed, it has numbers too.
+        axes: Names of the columns that tell the points of a scenario apart.
+        run: Name of the run, empty if there are no records.
     """
+
+    trials: pd.DataFrame
+    cells: pd.DataFrame
+    axes: list[str]
+    run: str
+
+
+def tabulate(records: Sequence[Record]) -> Frames:
+    """Return the tables of these records."""
     named = axes(records)
-    rows = []
+    by_cell: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        result, server = record.result, record.server
-        if not record.usable or result is None or server is None:
-            continue
-        requests = result.replied + result.late or NO_NUMBER
-        counts = stats.merge([result.latency])
-        row: dict[str, Any] = {
-            **_key(record, named),
-            "round": record.round,
-            "started": record.started,
-            "loop": result.loop,
-            "engine": result.engine,
-            "duration_s": result.duration_s,
-            "sent": result.sent,
-            "replied": result.replied,
-            "failed": result.failed,
-            "in_flight": result.in_flight,
-            "late": result.late,
-            "errors": sum(result.errors.values()),
-            "throughput_rps": result.replied / result.duration_s,
-            "samples": stats.samples(counts),
-            **{name: stats.percentile_ns(counts, percent) / 1e3 for name, percent in PERCENTILES.items()},
-            "cpu_us": server.cpu_s / requests * 1e6,
-            "user_us": server.user_s / requests * 1e6,
-            "system_us": server.system_s / requests * 1e6,
-            "server_busy": server.cpu_s / result.duration_s,
-            "generator_busy": result.cpu_s / result.duration_s,
-            "generator_cpu_us": result.cpu_s / requests * 1e6,
-            "rss_bytes": server.rss_bytes,
-            "connection_bytes": (server.rss_bytes - server.rss_start_bytes) / _connections(record),
-            "switches": (server.voluntary_switches + server.involuntary_switches) / requests,
-            "threads": server.threads,
-            "lower_bound": any(verdict.kind == "generator-bound" for verdict in record.verdicts),
-            "verdicts": "; ".join(verdict.kind for verdict in record.verdicts),
-            "load_average": record.load_average,
-            "steal_s": record.steal_s,
-        }
-        rows.append(row)
-    return pd.DataFrame(rows, columns=None if rows else [*_KEY, *POINT, "round", "throughput_rps"])
+        key = (record.scenario, record.backend, *(record.point.get(axis, 0) for axis in named))
+        by_cell.setdefault(key, []).append(record)
+    trial_rows, cell_rows = [], []
+    for group in by_cell.values():
+        rows, merged = [], stats.merge([])
+        for record in group:
+            if record.usable and record.result is not None and record.server is not None:
+                counts = stats.merge([record.result.latency])
+                merged += counts
+                rows.append(_trial(record, record.result, record.server, counts, named))
+        trial_rows += rows
+        cell_rows.append(_cell(group, pd.DataFrame(rows), merged, named))
+    return Frames(
+        trials=pd.DataFrame(trial_rows, columns=None if trial_rows else [*_KEY, *POINT, "round", "throughput_rps"]),
+        cells=pd.DataFrame(cell_rows, columns=None if cell_rows else CELL_COLUMNS),
+        axes=named,
+        run=records[0].run if records else "",
+    )
+
+
+def _trial(
+    record: Record, result: TrialResult, server: ServerUsage, counts: stats.Counts, named: Sequence[str]
+) -> dict[str, Any]:
+    """Return the row of one trial. Costs count late replies too, because the server worked for them."""
+    requests = result.replied + result.late or NO_NUMBER
+    return {
+        **_key(record, named),
+        "round": record.round,
+        "started": record.started,
+        "loop": result.loop,
+        "engine": result.engine,
+        "duration_s": result.duration_s,
+        "sent": result.sent,
+        "replied": result.replied,
+        "failed": result.failed,
+        "in_flight": result.in_flight,
+        "late": result.late,
+        "errors": sum(result.errors.values()),
+        "throughput_rps": result.replied / result.duration_s,
+        **_latency(counts),
+        "cpu_us": server.cpu_s / requests * 1e6,
+        "user_us": server.user_s / requests * 1e6,
+        "system_us": server.system_s / requests * 1e6,
+        "server_busy": server.cpu_s / result.duration_s,
+        "generator_busy": result.cpu_s / result.duration_s,
+        "generator_cpu_us": result.cpu_s / requests * 1e6,
+        "rss_bytes": server.rss_bytes,
+        "connection_bytes": (server.rss_bytes - server.rss_start_bytes) / _connections(record),
+        "switches": (server.voluntary_switches + server.involuntary_switches) / requests,
+        "threads": server.threads,
+        "lower_bound": any(verdict.kind == "generator-bound" for verdict in record.verdicts),
+        "verdicts": "; ".join(verdict.kind for verdict in record.verdicts),
+        "load_average": record.load_average,
+        "steal_s": record.steal_s,
+    }
+
+
+def _latency(counts: stats.Counts) -> dict[str, float]:
+    percentiles = stats.percentiles_ns(counts, list(PERCENTILES.values()))
+    return {
+        "samples": stats.samples(counts),
+        **{name: value / 1e3 for name, value in zip(PERCENTILES, percentiles, strict=True)},
+    }
 
 
 _KEY = ["scenario", "exchange", "backend", "family", "interpreter"]
@@ -81,23 +124,6 @@ def _key(record: Record, named: Sequence[str]) -> dict[str, Any]:
 
 def _connections(record: Record) -> float:
     return record.point.get("connections", 0) + record.point.get("idle_connections", 0) or NO_NUMBER
-
-
-def cells(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one row for each cell: medians over its rounds, percentiles of its merged histogram, verdicts, refusal.
-
-    `throughput_low` and `throughput_high` bound the median (95%). A cell that was refused or failed has a `refusal`;
-    if it had usable trials before it failed, it has numbers too.
-    """
-    named = axes(records)
-    by_cell: dict[tuple[Any, ...], list[Record]] = {}
-    for record in records:
-        key = (record.scenario, record.backend, *(record.point.get(axis, 0) for axis in named))
-        by_cell.setdefault(key, []).append(record)
-    measured = trials(records)
-    groups = dict(list(measured.groupby(["scenario", "backend", *named], sort=False))) if len(measured) else {}
-    rows = [_cell(group, groups.get(key), named) for key, group in by_cell.items()]
-    return pd.DataFrame(rows, columns=None if rows else CELL_COLUMNS)
 
 
 _MEDIANS = [
@@ -130,37 +156,35 @@ CELL_COLUMNS = [
     "verdicts",
     "refusal",
 ]
-"""Columns of `cells`, beside axes that only some scenarios have."""
+"""Columns of `Frames.cells`, beside axes that only some scenarios have."""
 
 
-def _cell(records: Sequence[Record], measured: pd.DataFrame | None, named: Sequence[str]) -> dict[str, Any]:
-    """Return the row of one cell from its records and its rows of `trials`, None if it has none."""
-    usable = [record for record in records if record.usable and record.result is not None]
-    kinds = Counter(verdict.kind for record in usable for verdict in record.verdicts)
+def _cell(
+    records: Sequence[Record], measured: pd.DataFrame, merged: stats.Counts, named: Sequence[str]
+) -> dict[str, Any]:
+    """Return the row of one cell from its records, the rows of its trials, and their merged histogram."""
+    some = len(measured) > 0
+    kinds = Counter(verdict.kind for record in records if record.usable for verdict in record.verdicts)
     failures = [
         f"{verdict.kind}: {verdict.reason}" for record in records for verdict in record.verdicts if verdict.void
     ]
-    counts = stats.merge(record.result.latency for record in usable if record.result is not None)
-    low, high = (
-        stats.median_interval([]) if measured is None else stats.median_interval(measured["throughput_rps"].to_numpy())
-    )
-    medians = {name: NO_NUMBER if measured is None else float(measured[name].median()) for name in _MEDIANS}
+    low, high = stats.median_interval(measured["throughput_rps"].to_numpy() if some else [])
+    medians = {name: float(measured[name].median()) if some else NO_NUMBER for name in _MEDIANS}
     # Shared out by the totals, so that both shares add up to the median of the whole.
-    user_share = NO_NUMBER if measured is None else float(measured["user_us"].sum() / measured["cpu_us"].sum())
+    user_share = float(measured["user_us"].sum() / measured["cpu_us"].sum()) if some else NO_NUMBER
     return {
         **_key(next((record for record in records if record.interpreter), records[0]), named),
-        "loop": "" if measured is None else measured["loop"].iloc[0],
-        "engine": "" if measured is None else measured["engine"].iloc[0],
-        "rounds": len(usable),
+        "loop": measured["loop"].iloc[0] if some else "",
+        "engine": measured["engine"].iloc[0] if some else "",
+        "rounds": len(measured),
         **medians,
         "user_us": medians["cpu_us"] * user_share,
         "system_us": medians["cpu_us"] * (1 - user_share),
         "throughput_low": low,
         "throughput_high": high,
-        "lower_bound": measured is not None and bool(measured["lower_bound"].any()),
-        "samples": stats.samples(counts),
-        **{name: stats.percentile_ns(counts, percent) / 1e3 for name, percent in PERCENTILES.items()},
-        "errors": 0 if measured is None else int(measured["errors"].sum()),
-        "verdicts": ", ".join(f"{kind} {count}/{len(usable)}" for kind, count in sorted(kinds.items())),
+        "lower_bound": some and bool(measured["lower_bound"].any()),
+        **_latency(merged),
+        "errors": int(measured["errors"].sum()) if some else 0,
+        "verdicts": ", ".join(f"{kind} {count}/{len(measured)}" for kind, count in sorted(kinds.items())),
         "refusal": failures[0] if failures else "",
     }

@@ -5,20 +5,20 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.record import Record
+from harness.report.frame import Frames
 from harness.report.table import COLUMNS, legend, point_tables
 
 
-def to_markdown(records: Sequence[Record], manifest: Mapping[str, Any], baseline: str | None = None) -> str:
+def to_markdown(frames: Frames, manifest: Mapping[str, Any], baseline: str | None = None) -> str:
     """Return the report as a Markdown document.
 
     Args:
-        records: Of one run.
+        frames: Tables of a run's records.
         manifest: Of the same run; what it lacks is left out.
         baseline: Backend that the others are compared with; None takes the fastest of each point.
     """
-    tables = point_tables(records, baseline)
-    parts = [f"# {escaped(records[0].run if records else 'A run without records')}", _origin(manifest)]
+    tables = point_tables(frames, baseline)
+    parts = [f"# {escaped(frames.run or 'A run without records')}", _origin(manifest)]
     for each in tables:
         lines = [f"## {escaped(each.title)}", ""]
         if each.rows:

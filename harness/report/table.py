@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.compare import Ratio, ratio
-from harness.record import Record
-from harness.report.frame import CELL_COLUMNS, axes, cells, trials
+from harness.report.frame import CELL_COLUMNS, Frames
 
 COLUMNS = [
     "backend",
@@ -46,24 +45,19 @@ class PointTable:
     failures: list[tuple[str, str]]
 
 
-def point_tables(records: Sequence[Record], baseline: str | None = None) -> list[PointTable]:
+def point_tables(frames: Frames, baseline: str | None = None) -> list[PointTable]:
     """Return a table for each point, in the order measured.
 
     Args:
-        records: Of one run or several.
+        frames: Tables of the records.
         baseline: Backend that the others are compared with; None takes the fastest of each point.
     """
-    if not records:
-        return []
-    all_cells, all_trials = cells(records), trials(records)
-    key = ["scenario", *axes(records)]
-    tables = []
-    for values, group in all_cells.groupby(key, sort=False):
-        at_point = all_trials
-        for column, value in zip(key, values, strict=True):
-            at_point = at_point[at_point[column] == value]
-        tables.append(_point_table(group, at_point, baseline))
-    return tables
+    key = ["scenario", *frames.axes]
+    trials = dict(list(frames.trials.groupby(key, sort=False)))
+    return [
+        _point_table(group, trials.get(values, frames.trials[:0]), baseline)
+        for values, group in frames.cells.groupby(key, sort=False)
+    ]
 
 
 def legend(tables: Sequence[PointTable]) -> list[str]:

@@ -1,28 +1,26 @@
 """A run's tables on the terminal, 100 columns wide where there are as many, worth pasting into a message."""
 
-from collections.abc import Sequence
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.record import Record
+from harness.report.frame import Frames
 from harness.report.table import COLUMNS, legend, point_tables
 
 WIDE = 110
 ONLY_IF_WIDE = {"95% interval", "memory"}
 
 
-def render(records: Sequence[Record], console: Console, baseline: str | None = None) -> None:
+def render(frames: Frames, console: Console, baseline: str | None = None) -> None:
     """Print a table for each point, with what was refused or failed below it, and explain the marks.
 
     Args:
-        records: Of one run or several.
+        frames: Tables of the records.
         console: Where to print.
         baseline: Backend that the others are compared with; None takes the fastest of each point.
     """
-    tables = point_tables(records, baseline)
+    tables = point_tables(frames, baseline)
     if not tables:
         console.print("There are no records: nothing was measured.")
         return

@@ -1,19 +1,21 @@
 """Everything that `muxbench report` writes: CSV files, a Markdown summary and charts."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.report.charts import draw_charts
 from harness.report.csv_files import write_csv
-from harness.report.frame import cells
+from harness.report.frame import Frames
 from harness.report.markdown import to_markdown
-from harness.store import Run
 
 
-def write_report(run: Run, out_dir: Path, baseline: str | None = None) -> list[Path]:
+def write_report(frames: Frames, manifest: Mapping[str, Any], out_dir: Path, baseline: str | None = None) -> list[Path]:
     """Write the report of a run.
 
     Args:
-        run: The run.
+        frames: Tables of the run's records.
+        manifest: Of the run.
         out_dir: Where to; made if it is missing, and what an earlier report left there is overwritten.
         baseline: Backend that the others are compared with; None takes the fastest of each point.
 
@@ -25,6 +27,5 @@ def write_report(run: Run, out_dir: Path, baseline: str | None = None) -> list[P
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     summary = out_dir / "summary.md"
-    summary.write_text(to_markdown(run.records, run.manifest, baseline), encoding="utf-8")
-    title = run.records[0].run if run.records else ""
-    return [summary, *write_csv(run.records, out_dir), *draw_charts(cells(run.records), out_dir, title)]
+    summary.write_text(to_markdown(frames, manifest, baseline), encoding="utf-8")
+    return [summary, *write_csv(frames, out_dir), *draw_charts(frames.cells, out_dir, frames.run)]

@@ -10,23 +10,22 @@ import pytest
 from rich.console import Console
 
 from harness.record import Record, Verdict
-from harness.report.frame import CELL_COLUMNS, cells, trials
+from harness.report.frame import CELL_COLUMNS, tabulate
 from harness.report.markdown import to_markdown
 from harness.report.table import point_tables, size_text
 from harness.report.terminal import render
 from harness.report.write import write_report
-from harness.store import Run
 from tests.records import RESULT, record, refused, rounds
 
 
 def shown(records: list[Record], width: int = 120, baseline: str | None = None) -> str:
     output = StringIO()
-    render(records, Console(file=output, width=width, highlight=False), baseline)
+    render(tabulate(records), Console(file=output, width=width, highlight=False), baseline)
     return output.getvalue()
 
 
 def test_a_trial_has_its_costs_per_request() -> None:
-    (row,) = trials([record()]).to_dict("records")
+    (row,) = tabulate([record()]).trials.to_dict("records")
     assert row["throughput_rps"] == 10_000
     assert row["cpu_us"] == pytest.approx(0.5 / 5_010 * 1e6)
     assert row["generator_busy"] == 0.5
@@ -37,7 +36,7 @@ def test_a_trial_has_its_costs_per_request() -> None:
 
 
 def test_a_cell_has_medians_over_rounds_and_percentiles_of_the_merged_histogram() -> None:
-    (row,) = cells(rounds("epoll", [9_000, 10_000, 20_000])).to_dict("records")
+    (row,) = tabulate(rounds("epoll", [9_000, 10_000, 20_000])).cells.to_dict("records")
     assert row["throughput_rps"] == 10_000
     assert row["throughput_low"] == 9_000
     assert row["throughput_high"] == 20_000
@@ -49,7 +48,7 @@ def test_a_cell_has_medians_over_rounds_and_percentiles_of_the_merged_histogram(
 
 def test_void_trials_do_not_count_and_name_the_reason() -> None:
     wrong = record(number=1, replied=1, verdicts=(Verdict("wrong replies", "byte 3"),))
-    (row,) = cells([record(), wrong]).to_dict("records")
+    (row,) = tabulate([record(), wrong]).cells.to_dict("records")
     assert row["throughput_rps"] == 10_000
     assert row["rounds"] == 1
     assert row["refusal"] == "wrong replies: byte 3"
@@ -57,20 +56,20 @@ def test_void_trials_do_not_count_and_name_the_reason() -> None:
 
 def test_verdicts_that_do_not_void_are_counted() -> None:
     bound = record(number=1, verdicts=(Verdict("generator-bound", "…"),))
-    (row,) = cells([record(), bound]).to_dict("records")
+    (row,) = tabulate([record(), bound]).cells.to_dict("records")
     assert row["lower_bound"]
     assert row["verdicts"] == "generator-bound 1/2"
 
 
 def test_records_without_any_number_have_all_columns() -> None:
-    assert list(cells([]).columns) == CELL_COLUMNS
-    (row,) = cells([refused()]).to_dict("records")
+    assert list(tabulate([]).cells.columns) == CELL_COLUMNS
+    (row,) = tabulate([refused()]).cells.to_dict("records")
     assert set(row) == set(CELL_COLUMNS)
     assert row["refusal"] == "refused: too many"
 
 
 def test_a_table_is_sorted_by_throughput_and_compared_with_the_fastest() -> None:
-    (table,) = point_tables([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3), refused()])
+    (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3), refused()]))
     assert [row[0] for row in table.rows] == ["fast", "slow"]
     assert table.rows[0][3] == "baseline"
     assert table.rows[1][3] == "0.50 [0.50, 0.50]"
@@ -79,14 +78,14 @@ def test_a_table_is_sorted_by_throughput_and_compared_with_the_fastest() -> None
 
 
 def test_the_baseline_can_be_chosen() -> None:
-    (table,) = point_tables([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3)], "slow")
+    (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3)]), "slow")
     assert table.rows[0][3] == "2.00 [2.00, 2.00]"
 
 
 def test_points_and_axes_of_their_own_are_told_apart() -> None:
     records = [record(connections=1), record(connections=2, message_size=1024, idle_connections=5)]
     records.append(replace(record(), point={**record().point, "delay_ms": 7}))
-    titles = [table.title for table in point_tables(records)]
+    titles = [table.title for table in point_tables(tabulate(records))]
     assert len(titles) == 3
     assert "1 connection," in titles[0]
     assert "1 KiB, 2 connections beside 5 idle ones" in titles[1]
@@ -109,7 +108,7 @@ def test_only_marks_that_occur_are_explained() -> None:
 @pytest.mark.parametrize("name", ["[red]x[/red]", "$x_y$", "a|b*c", "<script>"])
 def test_names_are_text_whatever_they_look_like(name: str) -> None:
     assert name in shown([record(name)])
-    document = to_markdown([record(name)], {})
+    document = to_markdown(tabulate([record(name)]), {})
     (line,) = (line for line in document.splitlines() if line.startswith("| ") and "10,000" in line)
     assert line.replace("\\", "").startswith(f"| {name} |")
     assert line.count("|") - line.count("\\|") == 10
@@ -124,19 +123,19 @@ def test_the_table_fits_the_terminal(width: int) -> None:
 
 def test_nothing_measured_is_said() -> None:
     assert "nothing was measured" in shown([])
-    assert "without records" in to_markdown([], {})
+    assert "without records" in to_markdown(tabulate([]), {})
 
 
 def test_the_markdown_names_machine_and_command() -> None:
     manifest = {"machine": {"cpu": "Some CPU"}, "command": ["muxbench", "run", "quick", "-b", "a b"]}
-    document = to_markdown([record()], manifest)
+    document = to_markdown(tabulate([record()]), manifest)
     assert "Some CPU" in document
     assert "muxbench run quick -b 'a b'" in document
 
 
 @pytest.mark.parametrize("records", [[], [refused()], [*rounds("epoll", [1e4] * 3), refused()]])
 def test_the_report_of_any_run_can_be_written(tmp_path: Path, records: list[Record]) -> None:
-    files = write_report(Run({}, records, []), tmp_path / "report")
+    files = write_report(tabulate(records), {}, tmp_path / "report")
     assert all(file.exists() for file in files)
     with (tmp_path / "report" / "trials.csv").open() as file:
         assert len(list(csv.DictReader(file))) == sum(each.usable for each in records)
