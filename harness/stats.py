@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.loadgen.histogram import COUNTS, HALF_MAGNITUDE, decode
-
-Counts = NDArray[np.uint64]
-"""Counters of a histogram in HdrHistogram's layout, shape (COUNTS,)."""
+from harness.histogram_text import HistogramError, payload
+from harness.loadgen.histogram import COUNTS, HALF_MAGNITUDE
 
 SAMPLES_BEYOND = 10
 """Samples that must lie beyond a percentile before it is shown: p99 needs 1,000 in all, p99.9 needs 10,000."""
@@ -20,40 +19,82 @@ CONFIDENCE = 0.95
 ROUNDS_FOR_INTERVAL = 3
 
 
-def merge(texts: Iterable[str]) -> Counts:
-    """Return the sum of histograms given as HdrHistogram V2 compressed base64; empty texts count nothing."""
-    total: Counts = np.zeros(COUNTS, np.uint64)
-    for text in texts:
-        if text:
-            total += np.frombuffer(decode(text).counts, np.uint64, COUNTS)
-    return total
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The counters of a histogram that are not 0, in HdrHistogram's layout.
+
+    Attributes:
+        indices: Numbers of the counters, ascending: see `harness.loadgen.histogram.index_of`.
+        counts: Samples of each.
+    """
+
+    indices: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @property
+    def samples(self) -> int:
+        """Return how many samples it holds."""
+        return int(self.counts.sum())
 
 
-def samples(counts: Counts) -> int:
-    """Return how many samples a histogram holds."""
-    return int(counts.sum())
+def decode(text: str) -> Histogram:
+    """Return the histogram of an HdrHistogram V2 compressed base64 text; empty text is one without samples.
+
+    The payload is a row of ZigZag LEB128 numbers: counts as they are, runs of zeros as their negative length.
+    (HdrHistogram, ZigZagEncoding: seven bits a byte, the lowest first.)
+
+    Raises:
+        HistogramError: It is damaged, or a histogram of another range or precision.
+    """
+    octets = np.frombuffer(payload(text), np.uint8)
+    ends = np.flatnonzero(octets < 0x80)
+    if not len(octets):
+        return Histogram(np.empty(0, np.int64), np.empty(0, np.int64))
+    if not len(ends) or ends[-1] != len(octets) - 1:
+        raise HistogramError("its last counter is cut off")
+    lengths = np.diff(ends, prepend=-1)
+    if lengths.max() > 8:
+        raise HistogramError("a counter exceeds 55 bits")
+    starts = ends - lengths + 1
+    places = np.arange(len(octets)) - np.repeat(starts, lengths)
+    coded = np.add.reduceat((octets & 0x7F).astype(np.int64) << 7 * places, starts)
+    values = (coded >> 1) ^ -(coded & 1)
+    steps = np.where(values < 0, -values, 1)
+    indices = np.cumsum(steps) - steps
+    if indices[-1] + steps[-1] > COUNTS or steps.max() > COUNTS:
+        raise HistogramError("it has more counters than its range")
+    used = values > 0
+    return Histogram(indices[used], values[used])
 
 
-def percentiles_ns(counts: Counts, percents: Sequence[float]) -> list[float]:
+def merge(histograms: Iterable[Histogram]) -> Histogram:
+    """Return the exact sum of histograms."""
+    total = np.zeros(COUNTS, np.int64)
+    for each in histograms:
+        total[each.indices] += each.counts
+    indices = np.flatnonzero(total)
+    return Histogram(indices, total[indices])
+
+
+def percentiles_ns(histogram: Histogram, percents: Sequence[float]) -> list[float]:
     """Return percentiles in nanoseconds, NaN where fewer than `SAMPLES_BEYOND` samples lie beyond one.
 
-    Each is the highest value that HdrHistogram does not tell apart from the sample in question, as its own
+    A value is the highest that HdrHistogram does not tell apart from the sample in question, as its own
     getValueAtPercentile gives.
 
     Args:
-        counts: The histogram.
+        histogram: The samples.
         percents: Each above 0 and below 100.
     """
-    used = np.flatnonzero(counts)
-    below = np.cumsum(counts[used])
-    total = int(below[-1]) if len(used) else 0
+    up_to = np.cumsum(histogram.counts)
+    total = int(up_to[-1]) if len(up_to) else 0
     found = []
     for percent in percents:
         if total * (100 - percent) / 100 < SAMPLES_BEYOND - 1e-9:
             found.append(math.nan)
         else:
             rank = max(1, int(percent / 100 * total + 0.5))
-            found.append(float(_highest_values()[used[np.searchsorted(below, rank)]]))
+            found.append(float(_highest_values()[histogram.indices[np.searchsorted(up_to, rank)]]))
     return found
 
 

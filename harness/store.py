@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from harness.histogram_text import HistogramError, payload
+from harness.histogram_text import HistogramError
 from harness.record import Record, RecordError
 
 MANIFEST = "run.json"
@@ -162,6 +162,8 @@ def _read_record(line: bytes) -> Record:
     Raises:
         RecordError: It is none, in words.
     """
+    from harness.stats import decode
+
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
@@ -170,7 +172,7 @@ def _read_record(line: bytes) -> Record:
     if record.result is not None:
         for name in ("latency", "slip"):
             try:
-                payload(getattr(record.result, name))
+                decode(getattr(record.result, name))
             except HistogramError as fault:
                 raise RecordError(f"damaged record: {name}: {fault}") from None
     return record

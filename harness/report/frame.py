@@ -53,14 +53,14 @@ def tabulate(records: Sequence[Record]) -> Frames:
         by_cell.setdefault(key, []).append(record)
     trial_rows, cell_rows = [], []
     for group in by_cell.values():
-        rows, merged = [], stats.merge([])
+        rows, histograms = [], []
         for record in group:
             if record.usable and record.result is not None and record.server is not None:
-                counts = stats.merge([record.result.latency])
-                merged += counts
-                rows.append(_trial(record, record.result, record.server, counts, named))
+                histogram = stats.decode(record.result.latency)
+                histograms.append(histogram)
+                rows.append(_trial(record, record.result, record.server, histogram, named))
         trial_rows += rows
-        cell_rows.append(_cell(group, pd.DataFrame(rows), merged, named))
+        cell_rows.append(_cell(group, pd.DataFrame(rows), stats.merge(histograms), named))
     return Frames(
         trials=pd.DataFrame(trial_rows, columns=None if trial_rows else [*_KEY, *POINT, "round", "throughput_rps"]),
         cells=pd.DataFrame(cell_rows, columns=None if cell_rows else CELL_COLUMNS),
@@ -70,7 +70,7 @@ def tabulate(records: Sequence[Record]) -> Frames:
 
 
 def _trial(
-    record: Record, result: TrialResult, server: ServerUsage, counts: stats.Counts, named: Sequence[str]
+    record: Record, result: TrialResult, server: ServerUsage, histogram: stats.Histogram, named: Sequence[str]
 ) -> dict[str, Any]:
     """Return the row of one trial. Costs count late replies too, because the server worked for them."""
     requests = result.replied + result.late or NO_NUMBER
@@ -88,7 +88,7 @@ def _trial(
         "late": result.late,
         "errors": sum(result.errors.values()),
         "throughput_rps": result.replied / result.duration_s,
-        **_latency(counts),
+        **_latency(histogram),
         "cpu_us": server.cpu_s / requests * 1e6,
         "user_us": server.user_s / requests * 1e6,
         "system_us": server.system_s / requests * 1e6,
@@ -106,10 +106,10 @@ def _trial(
     }
 
 
-def _latency(counts: stats.Counts) -> dict[str, float]:
-    percentiles = stats.percentiles_ns(counts, list(PERCENTILES.values()))
+def _latency(histogram: stats.Histogram) -> dict[str, float]:
+    percentiles = stats.percentiles_ns(histogram, list(PERCENTILES.values()))
     return {
-        "samples": stats.samples(counts),
+        "samples": histogram.samples,
         **{name: value / 1e3 for name, value in zip(PERCENTILES, percentiles, strict=True)},
     }
 
@@ -160,7 +160,7 @@ CELL_COLUMNS = [
 
 
 def _cell(
-    records: Sequence[Record], measured: pd.DataFrame, merged: stats.Counts, named: Sequence[str]
+    records: Sequence[Record], measured: pd.DataFrame, merged: stats.Histogram, named: Sequence[str]
 ) -> dict[str, Any]:
     """Return the row of one cell from its records, the rows of its trials, and their merged histogram."""
     some = len(measured) > 0
