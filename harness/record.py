@@ -3,6 +3,7 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -140,8 +141,6 @@ class Record:
 
 _Plain = TypeVar("_Plain", TrialResult, ServerUsage, Verdict, Record)
 
-FIELD_TYPES = {kind.__name__: typing.get_type_hints(kind) for kind in (TrialResult, ServerUsage, Verdict, Record)}
-
 LARGEST = 2**63
 """Counts from here on fit neither the histograms nor the tables; no trial reaches them."""
 
@@ -154,9 +153,9 @@ def _built(kind: type[_Plain], values: Any) -> _Plain:  # noqa: ANN401 - whateve
     """
     if not isinstance(values, dict):
         raise RecordError(f"damaged record: {values!r:.40} is no {kind.__name__}")
-    types_by_name = FIELD_TYPES[kind.__name__]
+    checks = CHECKS[kind.__name__]
     for name, value in values.items():
-        if name in types_by_name and not _fits(value, types_by_name[name]):
+        if name in checks and not checks[name](value):
             raise RecordError(f"damaged record: {name} is {value!r:.40}")
     try:
         return kind(**values)
@@ -164,18 +163,27 @@ def _built(kind: type[_Plain], values: Any) -> _Plain:  # noqa: ANN401 - whateve
         raise RecordError(f"damaged record: {fault}") from None
 
 
-def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401 - any value, any type
-    """Return whether a value is of the type that a field declares."""
-    inner = typing.get_args(kind)
+def _check(kind: Any) -> Callable[[Any], bool]:  # noqa: ANN401 - any type that a field declares
+    """Return what tells whether a value is of this type."""
+    inner = [_check(one) for one in typing.get_args(kind) if one is not Ellipsis]
     origin = typing.get_origin(kind) or kind
     if origin is types.UnionType:
-        return any(_fits(value, one) for one in inner)
+        return lambda value: any(check(value) for check in inner)
     if origin is int:
-        return type(value) is int and abs(value) < LARGEST
+        return lambda value: type(value) is int and abs(value) < LARGEST
     if origin is float:
-        return type(value) in {int, float} and abs(value) < LARGEST  # NaN is not below anything
-    if not isinstance(value, origin):
-        return False
+        # NaN is not below anything.
+        return lambda value: type(value) in {float, int} and abs(value) < LARGEST
     if origin is dict:
-        return all(_fits(key, inner[0]) and _fits(part, inner[1]) for key, part in value.items())
-    return origin is not list or all(_fits(part, inner[0]) for part in value)
+        return lambda value: (
+            isinstance(value, dict) and all(map(inner[0], value)) and all(map(inner[1], value.values()))
+        )
+    if origin is list:
+        return lambda value: isinstance(value, list) and all(map(inner[0], value))
+    return lambda value: isinstance(value, origin)
+
+
+CHECKS = {
+    kind.__name__: {name: _check(declared) for name, declared in typing.get_type_hints(kind).items()}
+    for kind in (TrialResult, ServerUsage, Verdict, Record)
+}

@@ -47,23 +47,26 @@ def decode(text: str) -> Histogram:
         HistogramError: It is damaged, or a histogram of another range or precision.
     """
     octets = np.frombuffer(payload(text), np.uint8)
-    ends = np.flatnonzero(octets < 0x80)
     if not len(octets):
         return Histogram(np.empty(0, np.int64), np.empty(0, np.int64))
+    ends = np.flatnonzero(octets < 0x80)
     if not len(ends) or ends[-1] != len(octets) - 1:
         raise HistogramError("its last counter is cut off")
-    lengths = np.diff(ends, prepend=-1)
-    if lengths.max() > 8:
-        raise HistogramError("a counter exceeds 55 bits")
-    starts = ends - lengths + 1
-    places = np.arange(len(octets)) - np.repeat(starts, lengths)
-    coded = np.add.reduceat((octets & 0x7F).astype(np.int64) << 7 * places, starts)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    coded = (octets[starts] & 0x7F).astype(np.int64)
+    longer = np.flatnonzero(lengths > 1)
+    for place in range(1, int(lengths.max())):
+        if place > 7:
+            raise HistogramError("a counter exceeds 55 bits")
+        coded[longer] |= (octets[starts[longer] + place] & 0x7F).astype(np.int64) << 7 * place
+        longer = longer[lengths[longer] > place + 1]
     values = (coded >> 1) ^ -(coded & 1)
-    steps = np.where(values < 0, -values, 1)
+    steps = np.maximum(-values, 1)
     indices = np.cumsum(steps) - steps
     if indices[-1] + steps[-1] > COUNTS or steps.max() > COUNTS:
         raise HistogramError("it has more counters than its range")
-    used = values > 0
+    used = np.flatnonzero(values > 0)
     return Histogram(indices[used], values[used])
 
 

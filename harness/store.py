@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from harness.histogram_text import HistogramError
+from harness.histogram_text import HistogramError, payload
 from harness.record import Record, RecordError
 
 MANIFEST = "run.json"
@@ -157,13 +157,11 @@ def read_run(path: Path) -> Run:
 
 
 def _read_record(line: bytes) -> Record:
-    """Return the record of a line, with histograms that can be decoded.
+    """Return the record of a line, with histograms that are whole.
 
     Raises:
         RecordError: It is none, in words.
     """
-    from harness.stats import decode
-
     try:
         raw = json.loads(line)
     except (ValueError, RecursionError):
@@ -172,7 +170,7 @@ def _read_record(line: bytes) -> Record:
     if record.result is not None:
         for name in ("latency", "slip"):
             try:
-                decode(getattr(record.result, name))
+                payload(getattr(record.result, name))
             except HistogramError as fault:
                 raise RecordError(f"damaged record: {name}: {fault}") from None
     return record
