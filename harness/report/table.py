@@ -56,7 +56,7 @@ def point_tables(frames: Frames, baseline: str | None = None) -> list[PointTable
     trials = dict(list(frames.trials.groupby(key, sort=False)))
     return [
         _point_table(group, trials.get(values, frames.trials[:0]), baseline)
-        for values, group in frames.cells.groupby(key, sort=False)
+        for values, group in frames.cells.groupby(key, sort=True)
     ]
 
 
