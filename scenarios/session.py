@@ -39,33 +39,57 @@ class Session:
         return b""
 
 
+ENCODINGS = {"little": 8, "hex": 4}
+"""How a sequence number can be written -> the bits of it that one byte carries."""
+
+FRAMINGS = ("size", "http")
+"""How the end of a message is found: by its size, or as HTTP/1.1 says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message with a place for its sequence number, so that no two messages of a connection are alike.
 
     Attributes:
-        data: The whole message; the bytes at the sequence's place are overwritten.
+        data: The whole message, or its body where the framing is "http"; the bytes at the sequence's place are
+            overwritten.
         sequence_at: Offset of the sequence number in bytes.
-        sequence_width: Its width in bytes, 0 to 8; it is written little-endian, cut to this width.
+        sequence_width: Its width in bytes, up to 64 bits of it; the number is cut to this width.
+        sequence_encoding: "little" (binary, little-endian) or "hex" (lower-case digits, the most significant first).
+        framing: "size": it is as long as `data`. "http", for replies only: `data` is the body of a response with status
+            200 and a Content-Length, whose other headers may be anything.
     """
 
     data: bytes
     sequence_at: int = 0
     sequence_width: int = 8
+    sequence_encoding: str = "little"
+    framing: str = "size"
 
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("a message needs at least one byte")
-        if not 0 <= self.sequence_width <= 8:
-            raise ValueError(f"sequence_width is {self.sequence_width}, must be 0 to 8")
+        if self.sequence_encoding not in ENCODINGS:
+            raise ValueError(f"sequence_encoding is {self.sequence_encoding!r}, must be one of {', '.join(ENCODINGS)}")
+        if self.framing not in FRAMINGS:
+            raise ValueError(f"framing is {self.framing!r}, must be one of {', '.join(FRAMINGS)}")
+        widest = 64 // ENCODINGS[self.sequence_encoding]
+        if not 0 <= self.sequence_width <= widest:
+            raise ValueError(f"sequence_width is {self.sequence_width}, must be 0 to {widest}")
         if not 0 <= self.sequence_at <= len(self.data) - self.sequence_width:
             raise ValueError("the sequence does not fit into the message")
 
+    def stamp(self, sequence: int) -> bytes:
+        """Return this sequence number as the message carries it."""
+        width = self.sequence_width
+        if self.sequence_encoding == "hex":
+            return f"{sequence % (1 << 4 * width):0{width}x}".encode() if width else b""
+        return (sequence % (1 << 8 * width)).to_bytes(width, "little")
+
     def stamped(self, sequence: int) -> bytes:
         """Return the message that carries this sequence number."""
-        stamp = (sequence % (1 << 8 * self.sequence_width)).to_bytes(self.sequence_width, "little")
         end = self.sequence_at + self.sequence_width
-        return self.data[: self.sequence_at] + stamp + self.data[end:]
+        return self.data[: self.sequence_at] + self.stamp(sequence) + self.data[end:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +121,8 @@ def load_exchange(name: str) -> Exchange:
     """Return the exchange of this name, or the one that the Python file at this path defines as `EXCHANGE`.
 
     Raises:
-        LookupError: There is no such exchange; the message names those there are.
+        LookupError: There is no such exchange; the message names those there are. Or it needs a package that is
+            missing.
     """
     if name.endswith(".py"):
         location = importlib.util.spec_from_file_location(f"exchange_{Path(name).stem}", name)
@@ -107,7 +132,10 @@ def load_exchange(name: str) -> Exchange:
         sys.modules[location.name] = module
         location.loader.exec_module(module)
     elif name in exchange_names():
-        module = importlib.import_module(f"scenarios.exchanges.{name}")
+        try:
+            module = importlib.import_module(f"scenarios.exchanges.{name}")
+        except ModuleNotFoundError as fault:
+            raise LookupError(f"the exchange {name} needs {fault.name}: pip install {fault.name}") from None
     else:
         raise LookupError(f"no exchange is called {name!r}; there are: {', '.join(exchange_names())}")
     exchange = module.EXCHANGE

@@ -1,10 +1,11 @@
 """What type checkers see of the native engine; `harness.loadgen.engines.Engine` says what the methods do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
 
 def count_values(values: Iterable[int]) -> bytes: ...
+def take_heads(pieces: Sequence[bytes], due: int) -> tuple[int, int, list[int]]: ...
 
 class NativeEngine:
     name: str

@@ -22,6 +22,7 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, timespec
 from posix.unistd cimport close
 
 from harness.loadgen.counting cimport count_value
+from harness.loadgen.head cimport BODY, Head, restart_head, take_head
 from harness.loadgen.load cimport (
     RECEIVE_BYTES, SEND_BYTES, EVENTS, START_BATCH, SPIN_NS, SLICES, CONTROL, SHOWN, REFUSED, RESET, CLOSED,
     TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, KINDS, OPENING, WINDOW, GRACE, Connection, Pause,
@@ -35,6 +36,7 @@ from harness.loadgen.system cimport (
     sockaddr_storage, socket_, SOL_SOCKET, TCP_NODELAY,
 )
 
+from harness.loadgen.framing import FAULTS
 from harness.loadgen.histogram import COUNTS, HIGHEST_NS, encode_counts
 from harness.loadgen.schedule import due_times
 from harness.loadgen.spec import ConnectResult, TrialResult, sequence_offset
@@ -48,8 +50,14 @@ cdef int64_t HIGHEST = HIGHEST_NS
 cdef inline void stamp(Template *template, size_t start, uint64_t sequence) noexcept nogil:
     cdef unsigned char *place = template.data + start + template.at
     cdef size_t index
-    for index in range(template.width):
-        place[index] = <unsigned char>(sequence >> (8 * index))
+    cdef unsigned char digit
+    if template.hex:
+        for index in range(template.width):
+            digit = (sequence >> (4 * (template.width - 1 - index))) & 15
+            place[index] = digit + (48 if digit < 10 else 87)
+    else:
+        for index in range(template.width):
+            place[index] = <unsigned char>(sequence >> (8 * index))
 
 
 cdef inline void watch(Load *load, uint32_t index, uint32_t interest) noexcept nogil:
@@ -77,6 +85,7 @@ cdef void fail(Load *load, uint32_t index, int kind) noexcept nogil:
             load.open_active -= 1
     connection.sent = connection.answered = connection.queued
     connection.sent_bytes = connection.reply_bytes = 0
+    restart_head(&connection.head)
     connection.connecting = connection.verifying = False
 
 
@@ -145,10 +154,11 @@ cdef void note_fault(
     cdef const unsigned char *due = load.reply.data + connection.reply_bytes
     if fault.seen:
         return
-    if length > expected and not excess:
+    if length > expected and not excess and not connection.head.fault:
         length = expected
     fault.offset = connection.reply_bytes
-    while not excess and length > 1 and due[0] == received[0]:
+    fault.head = connection.head.fault
+    while not excess and not fault.head and length > 1 and due[0] == received[0]:
         due += 1
         received += 1
         length -= 1
@@ -159,7 +169,7 @@ cdef void note_fault(
     fault.number = connection.answered
     fault.length = length if length < SHOWN else SHOWN
     memcpy(fault.received, received, fault.length)
-    if not excess:
+    if not excess and not fault.head:
         memcpy(fault.expected, due, fault.length)
 
 
@@ -204,6 +214,14 @@ cdef void receive(Load *load, uint32_t index) noexcept nogil:
         if connection.answered == connection.queued:
             note_fault(load, index, data, got, True)
             break
+        if load.reply.http and connection.head.state != BODY:
+            piece = take_head(&connection.head, data, got, size)
+            data += piece
+            got -= piece
+            if connection.head.fault:
+                note_fault(load, index, data, got, False)
+                break
+            continue
         stamp(&load.reply, 0, connection.offset + connection.answered)
         piece = size - connection.reply_bytes
         if piece > <size_t>got:
@@ -216,6 +234,7 @@ cdef void receive(Load *load, uint32_t index) noexcept nogil:
         connection.reply_bytes += piece
         if connection.reply_bytes == size:
             connection.reply_bytes = 0
+            restart_head(&connection.head)
             if load.phase != OPENING:
                 count_value(
                     load.latency,
@@ -550,6 +569,19 @@ def count_values(values):
     return counts
 
 
+def take_heads(pieces, long long due):
+    """Feed these pieces to one head as the engine does; return its state, its fault, and the bytes it took of each."""
+    cdef Head head
+    cdef bytes data
+    restart_head(&head)
+    taken = []
+    for piece in pieces:
+        data = piece
+        if not head.fault and head.state != BODY:
+            taken.append(take_head(&head, <const unsigned char *><const char *>data, len(data), due))
+    return head.state, head.fault, taken
+
+
 cdef class NativeEngine:
     """Opens the connections of a cell and runs its trials.
 
@@ -602,6 +634,7 @@ cdef class NativeEngine:
             load.pauses = <Pause *>self.allocate(load.pause_capacity, sizeof(Pause))
         for index in range(load.total):
             load.connections[index].fd = -1
+            restart_head(&load.connections[index].head)
             load.connections[index].offset = sequence_offset(index)
         load.epoll = epoll_create1(EPOLL_CLOEXEC)
         if load.epoll < 0:
@@ -713,6 +746,8 @@ cdef class NativeEngine:
         template.size = len(data)
         template.at = message.sequence_at
         template.width = message.sequence_width
+        template.hex = message.sequence_encoding == "hex"
+        template.http = message.framing == "http"
         template.data = <unsigned char *>self.allocate(copies, template.size)
         for number in range(copies):
             memcpy(template.data + number * template.size, <const char *>data, template.size)
@@ -753,6 +788,9 @@ cdef class NativeEngine:
         received = (<char *>fault.received)[: fault.length].hex(" ")
         if fault.excess:
             return f"connection {fault.connection}: {received} came after reply {fault.number}, when nothing was owed"
+        if fault.head:
+            quoted = (<char *>fault.received)[: fault.length]
+            return f"connection {fault.connection}, reply {fault.number + 1}: {FAULTS[fault.head]}, at {quoted!r}"
         expected = (<char *>fault.expected)[: fault.length].hex(" ")
         return (
             f"connection {fault.connection}, reply {fault.number + 1}, byte {fault.offset}: "

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from harness.loadgen.head cimport Head
 from harness.loadgen.system cimport epoll_event, sockaddr_storage
 
 cdef enum:
@@ -34,6 +35,7 @@ cdef struct Connection:
     uint32_t interest  # what epoll watches
     bint connecting
     bint verifying  # its first reply is awaited
+    Head head  # of reply number `answered`, where replies have one
     bint listed  # stands in the ring of free connections
 
 cdef struct Pause:
@@ -45,9 +47,12 @@ cdef struct Template:
     size_t size
     size_t at
     size_t width
+    bint hex  # the sequence is written in hexadecimal digits, not in binary
+    bint http  # a reply: a head comes before it
 
 cdef struct Fault:
     bint seen
+    int head  # what is wrong with the head of a reply, 0 if it was not the head
     bint excess  # more came than was owed
     uint32_t connection
     uint64_t number

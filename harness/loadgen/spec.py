@@ -91,6 +91,8 @@ class LoadSpec:
     think_time_s: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.request.framing != "size":
+            raise ValueError(f"the framing of a request is {self.request.framing!r}, must be 'size'")
         if self.connections < 1:
             raise ValueError(f"connections is {self.connections}, must be at least 1")
         if self.idle_connections < 0:
@@ -110,11 +112,7 @@ class LoadSpec:
         raw["arrivals"] = dataclasses.asdict(self.arrivals)
         for key in ("request", "reply"):
             message: Message = raw[key]
-            raw[key] = {
-                "data": base64.b64encode(message.data).decode(),
-                "sequence_at": message.sequence_at,
-                "sequence_width": message.sequence_width,
-            }
+            raw[key] = {**dataclasses.asdict(message), "data": base64.b64encode(message.data).decode()}
         return raw
 
     @classmethod
