@@ -5,7 +5,8 @@ other, and their ratio is steadier than either.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,8 @@ class Ratio:
         low: Lower end of its confidence interval; NaN with fewer than three pairs.
         high: Upper end.
         pairs: Rounds that have both.
+        at_least: Whether the generator held the backend up, so that its throughput is a lower bound.
+        at_most: Whether it held the baseline up, so that the ratio is an upper bound.
     """
 
     metric: str
@@ -33,11 +36,15 @@ class Ratio:
     low: float
     high: float
     pairs: int
+    at_least: bool = False
+    at_most: bool = False
 
     @property
     def verdict(self) -> str:
-        """Return better, worse, or undecided where the interval includes 1 or there is none."""
+        """Return better, worse, or undecided where the interval includes 1, or there is none, or a bound forbids it."""
         if math.isnan(self.low) or self.low <= 1 <= self.high:
+            return "undecided"
+        if self.at_most if self.low > 1 else self.at_least:
             return "undecided"
         return "better" if (self.low > 1) == (METRICS[self.metric] > 0) else "worse"
 
@@ -50,9 +57,44 @@ def ratio(trials: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> Ratio:
         baseline: Rows of the other, at the same point.
         metric: One of `METRICS`.
     """
-    pairs = trials[["round", metric]].merge(baseline[["round", metric]], on="round", suffixes=("", "_base")).dropna()
-    ratios = (pairs[metric] / pairs[f"{metric}_base"]).replace([np.inf, -np.inf], np.nan).dropna().to_numpy()
+    base = dict(zip(baseline["round"], baseline[metric], strict=True))
+    pairs = [
+        (value, base[number]) for number, value in zip(trials["round"], trials[metric], strict=True) if number in base
+    ]
+    ratios = np.array([value / other for value, other in pairs if math.isfinite(value) and other > 0])
     if not len(ratios):
         return Ratio(metric, math.nan, math.nan, math.nan, 0)
     low, high = stats.median_interval(ratios)
-    return Ratio(metric, float(np.median(ratios)), low, high, len(ratios))
+    bounded = [metric == "throughput_rps" and bool(side["lower_bound"].any()) for side in (trials, baseline)]
+    return Ratio(metric, float(np.median(ratios)), low, high, len(ratios), *bounded)
+
+
+def ratios(trials: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str], baseline: str | None = None) -> pd.DataFrame:
+    """Return the ratio of every cell that has trials to the baseline's at the same point, for each of `METRICS`.
+
+    Args:
+        trials: A row a trial, as in `harness.report.frame.Frames`.
+        cells: A row a cell, likewise.
+        axes: Names of the columns that tell the points of a scenario apart.
+        baseline: Backend that the others are compared with; where it is None, or was not measured at a point, the
+            fastest takes its place.
+
+    Returns:
+        A row a cell and metric: `scenario`, the axes, `backend`, `baseline`, the fields of `Ratio`, and `verdict`. The
+        baseline has none itself.
+    """
+    point = ["scenario", *axes]
+    rows = []
+    measured = cells[cells["throughput_rps"].notna()]
+    by_cell = dict(list(trials.groupby([*point, "backend"], sort=False))) if len(trials) else {}
+    for place, group in measured.groupby(point, sort=False):
+        names = list(group.sort_values("throughput_rps", ascending=False)["backend"])
+        chosen = baseline if baseline in names else names[0]
+        for name in names:
+            if name != chosen:
+                sides = by_cell[*place, name], by_cell[*place, chosen]
+                key = {**dict(zip(point, place, strict=True)), "backend": name, "baseline": chosen}
+                found = (ratio(*sides, metric) for metric in METRICS)
+                rows += [{**key, **asdict(each), "verdict": each.verdict} for each in found]
+    columns = [*point, "backend", "baseline", *Ratio.__slots__, "verdict"]
+    return pd.DataFrame(rows, columns=columns)

@@ -118,12 +118,16 @@ def median_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[floa
     known = np.asarray(values, np.float64)
     if len(known) < ROUNDS_FOR_INTERVAL or not np.isfinite(known).all():
         return math.nan, math.nan
-    medians = np.median(known[_resamples(len(known))], axis=1)
+    medians = np.sort(known)[_middle_ranks(len(known))].mean(axis=1)
     low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
 @cache
-def _resamples(size: int) -> NDArray[np.int64]:
-    """Return the indices of the bootstrap's resamples, shape (RESAMPLES, size)."""
-    return np.random.default_rng(size).integers(0, size, (RESAMPLES, size))
+def _middle_ranks(size: int) -> NDArray[np.int64]:
+    """Return the ranks of the values in the middle of each resample, shape (RESAMPLES, 2).
+
+    Which of the sorted values are a resample's median depends on their number only, so the resampling is done once.
+    """
+    ranks = np.sort(np.random.default_rng(size).integers(0, size, (RESAMPLES, size)), axis=1)
+    return ranks[:, [(size - 1) // 2, size // 2]]

@@ -1,6 +1,7 @@
 """Records as tables: a row a trial, and a row a cell, with every statistic that a report shows."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def tabulate(records: Sequence[Record]) -> Frames:
         trials=pd.DataFrame(trial_rows, columns=None if trial_rows else [*_KEY, *POINT, "round", "throughput_rps"]),
         cells=pd.DataFrame(cell_rows, columns=None if cell_rows else CELL_COLUMNS),
         axes=named,
-        run=records[0].run if records else "",
+        run=plain(records[0].run) if records else "",
     )
 
 
@@ -74,6 +75,7 @@ def _trial(
 ) -> dict[str, Any]:
     """Return the row of one trial. Costs count late replies too, because the server worked for them."""
     requests = result.replied + result.late or NO_NUMBER
+    duration_s = result.duration_s or NO_NUMBER
     return {
         **_key(record, named),
         "round": record.round,
@@ -87,20 +89,20 @@ def _trial(
         "in_flight": result.in_flight,
         "late": result.late,
         "errors": sum(result.errors.values()),
-        "throughput_rps": result.replied / result.duration_s,
+        "throughput_rps": result.replied / duration_s,
         **_latency(histogram),
         "cpu_us": server.cpu_s / requests * 1e6,
         "user_us": server.user_s / requests * 1e6,
         "system_us": server.system_s / requests * 1e6,
-        "server_busy": server.cpu_s / result.duration_s,
-        "generator_busy": result.cpu_s / result.duration_s,
+        "server_busy": server.cpu_s / duration_s,
+        "generator_busy": result.cpu_s / duration_s,
         "generator_cpu_us": result.cpu_s / requests * 1e6,
         "rss_bytes": server.rss_bytes,
         "connection_bytes": (server.rss_bytes - server.rss_start_bytes) / _connections(record),
         "switches": (server.voluntary_switches + server.involuntary_switches) / requests,
         "threads": server.threads,
         "lower_bound": any(verdict.kind == "generator-bound" for verdict in record.verdicts),
-        "verdicts": "; ".join(verdict.kind for verdict in record.verdicts),
+        "verdicts": "; ".join(plain(verdict.kind) for verdict in record.verdicts),
         "load_average": record.load_average,
         "steal_s": record.steal_s,
     }
@@ -114,12 +116,25 @@ def _latency(histogram: stats.Histogram) -> dict[str, float]:
     }
 
 
+_TERMINAL_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.?)", re.DOTALL)
+"""Escape sequences of colours, cursors and titles (ECMA-48, section 5.4)."""
+
+
+def plain(text: str) -> str:
+    """Return a text without what is no text: the logs and names in a record may hold colours or any bytes.
+
+    Control characters would move a terminal's cursor and make an SVG that no browser opens.
+    """
+    text = _TERMINAL_CODES.sub("", text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
+
+
 _KEY = ["scenario", "exchange", "backend", "family", "interpreter"]
 
 
 def _key(record: Record, named: Sequence[str]) -> dict[str, Any]:
     """Return who was measured where; an axis that a record does not have is 0."""
-    return {name: getattr(record, name) for name in _KEY} | {axis: record.point.get(axis, 0) for axis in named}
+    return {name: plain(getattr(record, name)) for name in _KEY} | {axis: record.point.get(axis, 0) for axis in named}
 
 
 def _connections(record: Record) -> float:
@@ -164,12 +179,14 @@ def _cell(
 ) -> dict[str, Any]:
     """Return the row of one cell from its records, the rows of its trials, and their merged histogram."""
     some = len(measured) > 0
-    kinds = Counter(verdict.kind for record in records if record.usable for verdict in record.verdicts)
+    kinds = Counter(plain(verdict.kind) for record in records if record.usable for verdict in record.verdicts)
     failures = [
-        f"{verdict.kind}: {verdict.reason}" for record in records for verdict in record.verdicts if verdict.void
+        plain(f"{verdict.kind}: {verdict.reason}") for record in records for verdict in record.verdicts if verdict.void
     ]
     low, high = stats.median_interval(measured["throughput_rps"].to_numpy() if some else [])
-    medians = {name: float(measured[name].median()) if some else NO_NUMBER for name in _MEDIANS}
+    medians = dict.fromkeys(_MEDIANS, NO_NUMBER)
+    if some:
+        medians = dict(zip(_MEDIANS, measured[_MEDIANS].median().tolist(), strict=True))
     # Shared out by the totals, so that both shares add up to the median of the whole.
     user_share = float(measured["user_us"].sum() / measured["cpu_us"].sum()) if some else NO_NUMBER
     return {

@@ -23,6 +23,8 @@ COLUMNS = [
 
 LEGEND = {
     "≥": "the generator was the bottleneck in some trial: a lower bound",
+    "≤": "the generator was the bottleneck for the baseline: an upper bound",
+    "±": "the generator was the bottleneck for both: the ratio says nothing of the backends",
     "=": "the interval includes 1: no difference is shown",
     "?": "fewer than three rounds: no interval, so no difference is shown",
     "-": "too few samples for this percentile (ten must lie beyond it)",
@@ -64,21 +66,25 @@ def legend(tables: Sequence[PointTable]) -> list[str]:
     """Return the explanations of the marks that occur in these tables."""
     shown = " ".join(text for table in tables for row in table.rows for text in row[1:7])
     marks = [f"{mark} {words}" for mark, words in LEGEND.items() if mark in shown]
-    return ["CPU us: CPU time of the server for each request; memory: resident memory of the server", *marks]
+    return [
+        "ratio: of throughput, the median of those paired within rounds, with its 95% interval; "
+        "CPU us: CPU time of the server for each request; memory: its resident memory",
+        *marks,
+    ]
 
 
 def _point_table(group: pd.DataFrame, at_point: pd.DataFrame, baseline: str | None) -> PointTable:
     measured = group[group["throughput_rps"].notna()].sort_values("throughput_rps", ascending=False)
     names = list(measured["backend"])
-    chosen = baseline if baseline in names else names[0] if names else None
+    by_backend = {str(name): rows for name, rows in at_point.groupby("backend", sort=False)}
+    chosen = baseline if baseline is not None and baseline in names else next(iter(names), "")
     rows = []
     for _, cell in measured.iterrows():
-        name = cell["backend"]
+        name = str(cell["backend"])
         if name == chosen:
             compared = "baseline"
         else:
-            mine, other = (at_point[at_point["backend"] == each] for each in (name, chosen))
-            compared = _ratio_text(ratio(mine, other, "throughput_rps"))
+            compared = _ratio_text(ratio(by_backend[name], by_backend[chosen], "throughput_rps"))
         rows.append(
             [
                 name,
@@ -108,7 +114,8 @@ def _title(group: pd.DataFrame, measured: pd.DataFrame) -> str:
     words += [f"{axis} {first[axis]}" for axis in group.columns if axis not in CELL_COLUMNS]
     if len(measured):
         words.append(f"{'/'.join(sorted(set(measured['loop'])))} loop")
-        words.append(f"{measured['rounds'].max()} rounds")
+        most = measured["rounds"].max()
+        words.append(f"{most} round{'' if most == 1 else 's'}")
         if "portable" in set(measured["engine"]):
             words.append("portable generator")
     return ", ".join(words)
@@ -135,7 +142,8 @@ def _interval_text(low: float, high: float) -> str:
 def _ratio_text(found: Ratio) -> str:
     if not found.pairs:
         return "no common round"
+    bound = "± " if found.at_least and found.at_most else "≥ " if found.at_least else "≤ " if found.at_most else ""
     if math.isnan(found.low):
-        return f"{found.median:.2f} ?"
-    mark = " =" if found.verdict == "undecided" else ""
-    return f"{found.median:.2f} [{found.low:.2f}, {found.high:.2f}]{mark}"
+        return f"{bound}{found.median:.2f} ?"
+    mark = " =" if found.low <= 1 <= found.high else ""
+    return f"{bound}{found.median:.2f} [{found.low:.2f}, {found.high:.2f}]{mark}"

@@ -27,5 +27,5 @@ def write_report(frames: Frames, manifest: Mapping[str, Any], out_dir: Path, bas
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     summary = out_dir / "summary.md"
-    summary.write_text(to_markdown(frames, manifest, baseline), encoding="utf-8")
-    return [summary, *write_csv(frames, out_dir), *draw_charts(frames.cells, out_dir, frames.run)]
+    summary.write_text(to_markdown(frames, manifest, baseline), encoding="utf-8", errors="replace")
+    return [summary, *write_csv(frames, out_dir, baseline), *draw_charts(frames.cells, out_dir, frames.run)]

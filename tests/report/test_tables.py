@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
@@ -112,6 +113,41 @@ def test_names_are_text_whatever_they_look_like(name: str) -> None:
     (line,) = (line for line in document.splitlines() if line.startswith("| ") and "10,000" in line)
     assert line.replace("\\", "").startswith(f"| {name} |")
     assert line.count("|") - line.count("\\|") == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "as_text"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("a\x00b\x07c", "a b c"),
+        ("a\nb", "a b"),
+        ("\x1b]0;title\x07x", "x"),
+        ("a\udc80b", "a b"),
+        ("後端", "後端"),
+    ],
+)
+def test_what_is_no_text_in_a_name_or_a_reason_does_no_harm(tmp_path: Path, name: str, as_text: str) -> None:
+    records = [*rounds(name, [1e4] * 3), refused(name + "2", reason=f"log: {name}")]
+    frames = tabulate(records)
+    assert list(frames.cells["backend"]) == [as_text, as_text + "2"]
+    assert frames.cells["refusal"][1] == f"refused: log: {as_text}"
+    for file in write_report(frames, {}, tmp_path):
+        if file.suffix == ".svg":
+            ElementTree.parse(file)
+    assert as_text in shown(records)
+
+
+def test_a_trial_that_took_no_time_has_no_rate() -> None:
+    (row,) = tabulate([record(duration_s=0.0)]).cells.to_dict("records")
+    assert math.isnan(row["throughput_rps"])
+    assert row["rounds"] == 1
+
+
+def test_a_bound_on_either_side_is_shown_and_explained() -> None:
+    bound = (Verdict("generator-bound", "…"),)
+    text = shown([*rounds("fast", [10_000] * 3, verdicts=bound), *rounds("slow", [5_000] * 3)])
+    assert "≤ 0.50 [0.50, 0.50]" in text
+    assert "for the baseline: an upper bound" in text
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -1,8 +1,10 @@
 """A figure's layout in inches: title, panels, legend and notes each have their own room, so none hides another."""
 
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +135,7 @@ def _handles(legend: Mapping[str, Look]) -> list["Artist"]:
     ]
 
 
+@cache
 def text_width(text: str, points: float = SMALL) -> float:
     """Return the width of a line of text in inches."""
     from matplotlib.textpath import TextPath
@@ -160,6 +163,9 @@ def write(figure: "Figure", folder: Path, name: str) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.png", folder / f"{name}.svg"]
-    figure.savefig(files[0], dpi=DPI)
-    figure.savefig(files[1], metadata={"Date": None})
+    with warnings.catch_warnings():
+        # A name in another script is a row of boxes in the PNG; in the SVG it is text, and browsers have the letters.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(files[0], dpi=DPI)
+        figure.savefig(files[1], metadata={"Date": None})
     return files
