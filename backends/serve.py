@@ -1,6 +1,6 @@
 """The server's process: it is handed a listening socket and a control socket, and runs one backend.
 
-    first line in     {"file": "/path/mux_epoll.py", "exchange": "echo", "options": {}}
+    first line in     {"file": "/path/mux_epoll.py", "exchange": "echo", "conditions": {}, "options": {}}
     line out          {"serving": {"interpreter": "CPython 3.11.7"}}, or {"failed": "one line"} and status 1
     end of file       stop
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from backends.contract import Server
+from scenarios.conditions import Conditions, under
 from scenarios.session import load_exchange
 
 PR_SET_PDEATHSIG = 1
@@ -61,7 +62,7 @@ def main(listener_fd: int, control_fd: int) -> None:
         module = load_backend(order["file"])
         server = Server(
             listener=socket.socket(fileno=listener_fd),
-            new_session=load_exchange(order["exchange"]).new_session,
+            new_session=under(Conditions(**order["conditions"]), load_exchange(order["exchange"]).new_session),
             stop_fd=control_fd,
             options=order["options"],
         )

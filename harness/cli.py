@@ -49,6 +49,11 @@ def main() -> None:
 @click.option("--idle-connections", callback=_split, help="Open and silent connections beside them.")
 @click.option("--message-size", callback=_split, help="Sizes of a request, such as 64B,1KiB,16KiB.")
 @click.option("--pipeline-depth", callback=_split, help="Requests in flight on each connection.")
+@click.option("--arrivals", help="closed, or an open loop: constant, poisson, bursts.")
+@click.option("--rate", callback=_split, help="Requests due per second in an open loop, such as 1000,5000.")
+@click.option("--think-time", help='Time between a reply and the next request of a closed loop, such as "1ms".')
+@click.option("--reply-delay", callback=_split, help='Delay of each reply, such as "1ms,10ms"; the server waits.')
+@click.option("--cpu-work", callback=_split, help='CPU work for each reply, such as "50us"; the server works.')
 @click.option("--duration", help='Length of one trial, such as "500ms" or "2s".')
 @click.option("--rounds", type=int, help="Trials of each backend at each point.")
 @click.option("--budget", help='Time for the whole run, such as "60s"; it ends with the round under way.')
@@ -76,17 +81,16 @@ def run(
     from harness.plan import PlanError, choose_backends, make_plan
     from harness.progress import RunProgress
     from harness.run import Run
-    from harness.scenario import Load, ScenarioError, load_scenario, nearest, overridden
+    from harness.scenario import ScenarioError, load_scenario, nearest
     from harness.store import RunFolder, StoreError
+    from scenarios.conditions import spins_per_s
     from scenarios.session import load_exchange
 
     console = _console()
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     given = {key: value for key, value in changes.items() if value is not None}
     try:
-        load = {key: value for key, value in given.items() if key in Load.model_fields}
-        measure = {key: value for key, value in given.items() if key not in Load.model_fields}
-        scenario = overridden(load_scenario(suite), load, measure)
+        scenario = load_scenario(suite, given)
         load_exchange(scenario.exchange)
         candidates = _probe(choose_backends(backend))
         missing = [each for each in candidates if each.unavailable]
@@ -99,6 +103,7 @@ def run(
         engine = generator or default_engine()
         plan = make_plan(scenario, measured, machine.raise_descriptor_limit())
         cpus = machine.split_cpus()
+        turns_per_s = spins_per_s()
         manifest = {
             "command": ["muxbench", *sys.argv[1:]],
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -109,6 +114,7 @@ def run(
                 each.name: {"unavailable": each.unavailable, "packages": each.packages} for each in candidates
             },
             "seed": seed,
+            "spins_per_s": turns_per_s,
             "generator": engine,
             "cpus": {
                 "servers": sorted(cpus.servers),
@@ -131,7 +137,7 @@ def run(
         )
     with folder, RunProgress(plan, console) as progress:
         try:
-            Run(plan, folder, cpus, engine, seed, progress).execute()
+            Run(plan, folder, cpus, engine, seed, turns_per_s, progress).execute()
         except KeyboardInterrupt:
             status = INTERRUPTED
         except StoreError as fault:
@@ -150,6 +156,7 @@ def list_() -> None:
 
     from harness.loadgen.engines import default_engine
     from harness.plan import PlanError, choose_backends
+    from harness.scenario import axes as axes_of
     from harness.scenario import load_scenario, scenario_files
 
     console = _console()
@@ -173,7 +180,7 @@ def list_() -> None:
         scenario = load_scenario(name)
         axes = "\n".join(
             f"{axis}: {', '.join(f'{value:,}' for value in values)}"
-            for axis, values in scenario.load
+            for axis, values in axes_of(scenario).items()
             if len(values) > 1
         )
         scenarios.add_row(Text(name, style="bold"), axes, Text(scenario.summary))

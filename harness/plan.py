@@ -102,7 +102,7 @@ def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_li
         raise PlanError("none of the backends is available here; `muxbench list` tells why")
     cells = {
         point: [Cell(candidate, point, refusal(candidate, point, descriptor_limit)) for candidate in candidates]
-        for point in points(scenario.load)
+        for point in points(scenario)
     }
     return Plan(scenario, cells)
 

@@ -13,18 +13,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from backends.find import Backend
 from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+from scenarios.conditions import Conditions
 
 ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
 REPLY_MARGIN_S = 5.0
 LOG_TAIL_BYTES = 2000
+NONE = Conditions()
 
 
 class ChildFailedError(Exception):
@@ -182,6 +185,7 @@ class ServerProcess(Child):
         *,
         cpus: Collection[int] = (),
         python: str = sys.executable,
+        conditions: Conditions = NONE,
         options: Mapping[str, Any] | None = None,
         sndbuf: int | None = None,
     ) -> None:
@@ -193,6 +197,7 @@ class ServerProcess(Child):
             log: Where its output goes.
             cpus: CPUs it may run on; empty means all.
             python: The interpreter.
+            conditions: What its sessions have to put up with.
             options: The backend's own settings.
             sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
 
@@ -210,7 +215,14 @@ class ServerProcess(Child):
                 pass_fds=(listener.fileno(),),
             )
         try:
-            self.tell({"file": str(backend.file), "exchange": exchange, "options": dict(options or {})})
+            self.tell(
+                {
+                    "file": str(backend.file),
+                    "exchange": exchange,
+                    "conditions": asdict(conditions),
+                    "options": dict(options or {}),
+                }
+            )
             self.interpreter: str = self.hear(START_TIMEOUT_S)["serving"]["interpreter"]
         except BaseException:
             self.stop(timeout_s=0)

@@ -46,6 +46,12 @@ class RunProgress:
         if point.pipeline_depth > 1:
             words += f", {point.pipeline_depth} in flight on each"
         self._progress.update(self._task, completed=self._begins[point], description=words)
+        if point.rate:
+            words += f", {point.rate:,} requests/s"
+        if point.reply_delay_us:
+            words += f", replies {point.reply_delay_us:,} us late"
+        if point.cpu_work_us:
+            words += f", {point.cpu_work_us:,} us of work"
         if not self._console.is_terminal:
             self._console.print(f"measuring {words}: {cells} backends", markup=False)
 

@@ -51,7 +51,7 @@ class Verdict:
 
     Attributes:
         kind: ok, server-bound and steady are not verdicts but the absence of these: "generator-bound", "unsteady",
-            "errors", "wrong replies", "crashed", "timed out", "refused", "few samples".
+            "overloaded", "errors", "wrong replies", "crashed", "timed out", "refused", "few samples".
         reason: One sentence with the evidence and, where there is one, the remedy.
     """
 

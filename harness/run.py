@@ -8,13 +8,13 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 import psutil
 
-from harness.loadgen.spec import LoadSpec
+from harness.loadgen.spec import Arrivals, LoadSpec
 from harness.machine import CpuSplit, steal_s
 from harness.plan import Cell, Plan
 from harness.process import ChildFailedError, GeneratorProcess, ServerProcess
@@ -23,6 +23,7 @@ from harness.scenario import Point
 from harness.store import RunFolder
 from harness.usage import snapshot, usage
 from harness.verdict import judge
+from scenarios.conditions import Conditions
 from scenarios.session import load_exchange
 
 WARM_UP_TRIAL_S = 0.1
@@ -54,7 +55,14 @@ class Run:
     """One run of a plan into a folder."""
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, cpus: CpuSplit, engine: str, seed: int, observer: Observer
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        cpus: CpuSplit,
+        engine: str,
+        seed: int,
+        spins_per_s: float,
+        observer: Observer,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -63,7 +71,8 @@ class Run:
             folder: Where records and logs go.
             cpus: Who runs where.
             engine: Which generator: "native" or "portable".
-            seed: Of the order of trials.
+            seed: Of the order of trials and of arrivals.
+            spins_per_s: Speed of `scenarios.conditions.spin` here, by which CPU work is set.
             observer: Who is told.
         """
         self._plan = plan
@@ -71,6 +80,8 @@ class Run:
         self._cpus = cpus
         self._engine = engine
         self._order = random.Random(seed)
+        self._seed = seed
+        self._spins_per_s = spins_per_s
         self._observer = observer
         self._conversation = load_exchange(plan.scenario.exchange).conversation
         self._logs = folder.path / "logs"
@@ -116,7 +127,13 @@ class Run:
         server = None
         try:
             server = processes.enter_context(
-                ServerProcess(cell.candidate.backend, self._plan.scenario.exchange, log, cpus=self._cpus.servers)
+                ServerProcess(
+                    cell.candidate.backend,
+                    self._plan.scenario.exchange,
+                    log,
+                    cpus=self._cpus.servers,
+                    conditions=self._conditions(point),
+                )
             )
             start = snapshot(server.pid)
             generator = processes.enter_context(
@@ -136,6 +153,7 @@ class Run:
 
     def _load(self, point: Point, address: tuple[str, int]) -> LoadSpec:
         conversation = self._conversation(point.message_size)
+        load = self._plan.scenario.load
         return LoadSpec(
             host=address[0],
             port=address[1],
@@ -145,6 +163,21 @@ class Run:
             idle_connections=point.idle_connections,
             pipeline_depth=point.pipeline_depth,
             grace_s=GRACE_S,
+            arrivals=Arrivals(
+                process=load.arrivals,
+                rate_rps=point.rate,
+                period_s=load.burst_period,
+                duty=load.burst_duty,
+                seed=self._seed,
+            ),
+            think_time_s=load.think_time,
+        )
+
+    def _conditions(self, point: Point) -> Conditions:
+        return Conditions(
+            reply_delay_s=point.reply_delay_us / 1e6,
+            work_spins=round(point.cpu_work_us / 1e6 * self._spins_per_s),
+            reply_size=len(self._conversation(point.message_size).reply.data),
         )
 
     def _warm_up(self, generator: GeneratorProcess) -> None:
@@ -199,7 +232,7 @@ class Run:
             family=traits.family,
             packages=dict(cell.candidate.packages),
             interpreter=server.interpreter if server is not None else "",
-            point=asdict(cell.point),
+            point=cell.point.to_json(),
             round=-1,
             started=datetime.now(UTC).astimezone().isoformat(timespec="milliseconds"),
             result=None,

@@ -7,12 +7,14 @@ import difflib
 import itertools
 import re
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
+
+from harness.loadgen.spec import MAX_RATE_RPS
 
 CATALOGUE = Path(__file__).resolve().parent.parent / "scenarios" / "catalogue"
 
@@ -51,24 +53,63 @@ MessageSize = Annotated[ByteSize, Field(ge=1, le=64 * 1024 * 1024)]
 PipelineDepth = Annotated[int, Field(ge=1, le=1024)]
 
 
+Rate = Annotated[int, Field(ge=0, le=MAX_RATE_RPS)]
+ServiceTime = Annotated[Duration, Field(ge=0, le=10)]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Load(_Table):
-    """How requests arrive; each field is an axis.
+    """How requests arrive. The first five fields are axes.
 
     Attributes:
         connections: Active connections.
         idle_connections: Connections that are open and silent.
         message_size: Size of a request in bytes.
-        pipeline_depth: Requests in flight on each connection.
+        pipeline_depth: Requests in flight on each connection: exactly (closed loop) or at most (open loop).
+        rate: Requests due per second, on average; only in an open loop.
+        arrivals: "closed" sends a request when another is answered; "constant", "poisson" and "bursts" are open loops.
+        burst_period: Length of a burst and the silence after it, in seconds.
+        burst_duty: Share of the period in which requests arrive.
+        think_time: Time between a reply and the next request of a closed loop, in seconds.
     """
 
     connections: Axis[Connections] = (1,)
     idle_connections: Axis[IdleConnections] = (0,)
     message_size: Axis[MessageSize] = (ByteSize(64),)
     pipeline_depth: Axis[PipelineDepth] = (1,)
+    rate: Axis[Rate] = (0,)
+    arrivals: Literal["closed", "constant", "poisson", "bursts"] = "closed"
+    burst_period: Duration = 0.0
+    burst_duty: Annotated[float, Field(ge=0, le=1)] = 0.0
+    think_time: Duration = 0.0
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        closed = self.arrivals == "closed"
+        if closed and any(self.rate):
+            raise ValueError('a closed loop has no rate: leave it out, or say arrivals = "poisson"')
+        if not closed and not all(self.rate):
+            raise ValueError(f"{self.arrivals} arrivals need a rate in requests per second")
+        if not closed and self.think_time:
+            raise ValueError("think_time belongs to a closed loop: leave it out, or leave arrivals out")
+        if (self.arrivals == "bursts") != (self.burst_period > 0 and self.burst_duty > 0):
+            raise ValueError('arrivals = "bursts", burst_period and burst_duty go together')
+        return self
+
+
+class ServiceConditions(_Table):
+    """What the server's sessions have to put up with; each field is an axis.
+
+    Attributes:
+        reply_delay: Time between a request and its reply, in seconds; the server waits.
+        cpu_work: CPU work for each reply, in seconds; the server works.
+    """
+
+    reply_delay: Axis[ServiceTime] = (0.0,)
+    cpu_work: Axis[ServiceTime] = (0.0,)
 
 
 class Measure(_Table):
@@ -96,6 +137,7 @@ class Scenario(_Table):
         summary: One sentence that says what it shows.
         exchange: Name of the conversation.
         load: How requests arrive.
+        conditions: What the server's sessions have to put up with.
         measure: How long and how often.
     """
 
@@ -103,23 +145,50 @@ class Scenario(_Table):
     summary: str
     exchange: str
     load: Load = Load()
+    conditions: ServiceConditions = ServiceConditions()
     measure: Measure = Measure()
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
-    """One combination of a scenario's axes: one value of every field of `Load`, sizes in bytes."""
+    """One combination of a scenario's axes.
+
+    Attributes:
+        connections: Active connections.
+        idle_connections: Silent ones beside them.
+        message_size: Size of a request in bytes.
+        pipeline_depth: Requests in flight on each connection.
+        rate: Requests due per second; 0 in a closed loop.
+        reply_delay_us: Delay of each reply in microseconds.
+        cpu_work_us: CPU work for each reply in microseconds.
+    """
 
     connections: int
-    idle_connections: int
-    message_size: int
-    pipeline_depth: int
+    idle_connections: int = 0
+    message_size: int = 64
+    pipeline_depth: int = 1
+    rate: int = 0
+    reply_delay_us: int = 0
+    cpu_work_us: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """Return the axes as records have them: the last three only where they are not 0."""
+        return {axis: value for axis, value in asdict(self).items() if value or axis not in _OPTIONAL_AXES}
 
 
-def points(load: Load) -> list[Point]:
+_OPTIONAL_AXES = ("rate", "reply_delay_us", "cpu_work_us")
+
+
+def axes(scenario: Scenario) -> dict[str, list[int]]:
+    """Return the values of every axis, by the names that points have."""
+    load = {axis: [int(value) for value in getattr(scenario.load, axis)] for axis in Point.__slots__[:5]}
+    waits = {"reply_delay_us": scenario.conditions.reply_delay, "cpu_work_us": scenario.conditions.cpu_work}
+    return load | {axis: [round(value * 1e6) for value in values] for axis, values in waits.items()}
+
+
+def points(scenario: Scenario) -> list[Point]:
     """Return every combination of the axes' values."""
-    axes = [getattr(load, name) for name in Point.__slots__]
-    return [Point(*(int(value) for value in values)) for values in itertools.product(*axes)]
+    return [Point(*values) for values in itertools.product(*axes(scenario).values())]
 
 
 def scenario_files() -> dict[str, Path]:
@@ -127,8 +196,12 @@ def scenario_files() -> dict[str, Path]:
     return {file.stem: file for file in sorted(CATALOGUE.glob("*.toml"))}
 
 
-def load_scenario(name: str) -> Scenario:
+def load_scenario(name: str, changes: Mapping[str, Any] | None = None) -> Scenario:
     """Return the scenario of this name, or the one in the TOML file at this path.
+
+    Args:
+        name: The name or path.
+        changes: Values in place of the file's, by key, as the file would give them: from the command line.
 
     Raises:
         ScenarioError: There is none, or it is not right.
@@ -146,44 +219,22 @@ def load_scenario(name: str) -> Scenario:
         raise ScenarioError(f"{file}: {fault.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ScenarioError(f"{file}: not TOML: {fault}") from None
-    return validated(lambda: Scenario(**{"name": file.stem, **raw}), str(file))
+    changes = changes or {}
+    for name_of_table, table in _TABLES.items():
+        given = {key: value for key, value in changes.items() if key in table.model_fields}
+        if given and isinstance(raw.get(name_of_table, {}), dict):
+            raw[name_of_table] = {**raw.get(name_of_table, {}), **given}
+    return _validated({"name": file.stem, **raw}, file, changes)
 
 
-def overridden(scenario: Scenario, load: dict[str, Any], measure: dict[str, Any]) -> Scenario:
-    """Return the scenario with these values in place of its own.
-
-    Raises:
-        ScenarioError: A value is not right; the message names it as the command line does.
-    """
-
-    def build() -> Scenario:
-        return scenario.model_copy(
-            update={
-                "load": Load(**{**scenario.load.model_dump(), **load}),
-                "measure": Measure(**{**_durations_as_text(scenario.measure), **measure}),
-            }
-        )
-
-    return validated(build, "command line")
-
-
-def _durations_as_text(measure: Measure) -> dict[str, Any]:
-    raw = measure.model_dump()
-    return {key: f"{value:.9f}s" if isinstance(value, float) else value for key, value in raw.items()}
-
-
-def validated(build: Callable[[], T], source: str) -> T:
-    """Return what `build` returns.
-
-    Raises:
-        ScenarioError: pydantic found a fault; the first one, in one line with source, key and fix.
-    """
+def _validated(raw: dict[str, Any], file: Path, changes: Mapping[str, Any]) -> Scenario:
     try:
-        return build()
+        return Scenario(**raw)
     except ValidationError as faults:
         fault = faults.errors()[0]
         where = [str(part) for part in fault["loc"] if isinstance(part, str)]
         key = ".".join(where)
+        source = "command line" if where[-1] in changes else str(file)
         if fault["type"] == "extra_forbidden":
             known = _TABLES.get(where[0] if len(where) > 1 else "", Scenario).model_fields
             raise ScenarioError(f"{source}: unknown key {key}{nearest(where[-1], known)}") from None
@@ -194,10 +245,10 @@ def validated(build: Callable[[], T], source: str) -> T:
         raise ScenarioError(f"{source}: {key}: {reason}{shown}") from None
 
 
-_TABLES: dict[str, type[BaseModel]] = {"load": Load, "measure": Measure}
+_TABLES: dict[str, type[BaseModel]] = {"load": Load, "conditions": ServiceConditions, "measure": Measure}
 
 
-def nearest(name: str, known: Sequence[str] | dict[str, Any]) -> str:
+def nearest(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
     """Return words to append to "no such thing": the names most like it, or all there are."""
     close = difflib.get_close_matches(name, list(known), n=3)
     if close:

@@ -14,6 +14,13 @@ TREND = 0.20
 TREND_SIGNIFICANCE = 0.01
 """The trend must be this improbable among equal slices (Mann-Kendall test), or noise would be taken for a trend."""
 
+SLIP_PERCENTILE = 99.0
+SLIP_NS = 1_000_000
+"""Lateness of the generator itself from which latencies are no longer the server's alone: 1 ms at p99."""
+
+OVERLOAD = 0.01
+"""Share of due requests that may still wait for a connection when a trial ends."""
+
 
 def judge(result: TrialResult, server: ServerUsage, server_cpus: int) -> tuple[Verdict, ...]:
     """Return everything that speaks against a trial; nothing means that its numbers can be trusted.
@@ -28,6 +35,8 @@ def judge(result: TrialResult, server: ServerUsage, server_cpus: int) -> tuple[V
         _errors(result),
         _no_replies(result),
         _generator_bound(result, server, server_cpus),
+        _late_generator(result),
+        _overloaded(result),
         _unsteady(result.slices),
     ]
     return tuple(verdict for verdict in found if verdict is not None)
@@ -63,6 +72,35 @@ def _generator_bound(result: TrialResult, server: ServerUsage, server_cpus: int)
         "generator-bound",
         f"the generator used {generator_busy:.0%} of its CPU, the server only {server_busy:.0%} of its own: "
         "throughput is a lower bound",
+    )
+
+
+def _late_generator(result: TrialResult) -> Verdict | None:
+    """An open loop's requests must leave when they are due, or their lateness is the generator's own."""
+    if result.loop != "open" or not result.slip:
+        return None
+    from harness.loadgen.histogram import decode
+
+    slip_ns = decode(result.slip).get_value_at_percentile(SLIP_PERCENTILE)
+    if slip_ns <= SLIP_NS:
+        return None
+    return Verdict(
+        "generator-bound",
+        f"the generator itself was {slip_ns / 1e6:.1f} ms late (p{SLIP_PERCENTILE:g}) in a schedule of "
+        f"{result.due / result.duration_s:,.0f} requests/s, sent {result.sent / result.duration_s:,.0f}: "
+        "latencies include that",
+    )
+
+
+def _overloaded(result: TrialResult) -> Verdict | None:
+    """Where requests queue up at their source, latency grows with the length of the trial and says little else."""
+    if result.loop != "open" or result.waiting <= OVERLOAD * result.due:
+        return None
+    answered_rps, due_rps = result.replied / result.duration_s, result.due / result.duration_s
+    return Verdict(
+        "overloaded",
+        f"{result.waiting:,} of {result.due:,} due requests still waited for a free connection at the end: "
+        f"{answered_rps:,.0f} requests/s were answered of {due_rps:,.0f} due",
     )
 
 

@@ -18,7 +18,7 @@ REQUIRED = {backend.file: set(backend.traits.requires) for backend in find_backe
 HARNESS_USES_OF_BACKENDS = {"backends.contract", "backends.find", "backends.probe"}
 PURE = {
     "harness.record": {"harness.loadgen.spec"},
-    "harness.verdict": {"harness.loadgen.spec", "harness.record"},
+    "harness.verdict": {"harness.loadgen.histogram", "harness.loadgen.spec", "harness.record"},
     "harness.histogram_text": {"harness.loadgen.histogram"},
     "harness.stats": {"harness.loadgen.spec", "harness.record", "harness.loadgen.histogram", "harness.histogram_text"},
     "harness.loadgen.spec": {"scenarios.session"},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.scenario import Point, ScenarioError, load_scenario, overridden, parse_duration, points, scenario_files
+from harness.scenario import Point, ScenarioError, load_scenario, parse_duration, points, scenario_files
 
 RIGHT = """
 summary = "Something."
@@ -25,7 +25,7 @@ def write(folder: Path, text: str) -> str:
 
 def test_lists_are_axes_and_points_are_all_their_combinations(tmp_path: Path) -> None:
     scenario = load_scenario(write(tmp_path, RIGHT))
-    assert points(scenario.load) == [
+    assert points(scenario) == [
         Point(1, 0, 1000, 1),
         Point(1, 0, 1024, 1),
         Point(10, 0, 1000, 1),
@@ -38,7 +38,7 @@ def test_lists_are_axes_and_points_are_all_their_combinations(tmp_path: Path) ->
 def test_every_scenario_of_the_catalogue_can_be_read() -> None:
     assert {"quick", "echo", "idle-ladder"} <= set(scenario_files())
     for name in scenario_files():
-        assert points(load_scenario(name).load)
+        assert points(load_scenario(name))
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,51 @@ def test_an_unknown_scenario_is_answered_with_the_nearest_names() -> None:
 
 
 def test_the_command_line_overrides_the_file_and_keeps_the_rest(tmp_path: Path) -> None:
-    scenario = load_scenario(write(tmp_path, RIGHT))
-    changed = overridden(scenario, {"connections": ["5"]}, {"rounds": 2})
-    assert changed.load.connections == (5,)
-    assert changed.load.message_size == (1000, 1024)
-    assert changed.measure.rounds == 2
-    assert changed.measure.duration == 0.25
+    scenario = load_scenario(write(tmp_path, RIGHT), {"connections": ["5"], "rounds": 2, "cpu_work": ["5us"]})
+    assert scenario.load.connections == (5,)
+    assert scenario.load.message_size == (1000, 1024)
+    assert scenario.measure.rounds == 2
+    assert scenario.measure.duration == 0.25
+    assert points(scenario)[0].cpu_work_us == 5
 
 
 def test_a_wrong_override_says_that_it_came_from_the_command_line(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"command line: load\.connections|command line: connections"):
-        overridden(load_scenario(write(tmp_path, RIGHT)), {"connections": ["none"]}, {})
+    with pytest.raises(ScenarioError, match=r"command line: load\.connections"):
+        load_scenario(write(tmp_path, RIGHT), {"connections": ["none"]})
+
+
+@pytest.mark.parametrize(
+    ("load", "words"),
+    [
+        ("rate = 100", "a closed loop has no rate"),
+        ('arrivals = "poisson"', "need a rate"),
+        ('arrivals = "poison"\nrate = 1', "'closed', 'constant', 'poisson' or 'bursts'"),
+        ('arrivals = "poisson"\nrate = 100\nthink_time = "1 ms"', "think_time belongs to a closed loop"),
+        ('arrivals = "bursts"\nrate = 100', "go together"),
+        ('arrivals = "constant"\nrate = 10000000000', "less than or equal to"),
+        ('arrivals = "constant"\nrate = -5', "greater than or equal to"),
+    ],
+)
+def test_loads_that_contradict_themselves_are_refused(tmp_path: Path, load: str, words: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        load_scenario(write(tmp_path, RIGHT.replace("[load]", f"[load]\n{load}")))
+    assert words in str(refused.value)
+    assert "load" in str(refused.value)
+
+
+def test_an_open_loop_has_rates_and_conditions_have_times(tmp_path: Path) -> None:
+    text = RIGHT.replace("[load]", '[conditions]\nreply_delay = "2 ms"\n[load]\narrivals = "poisson"\nrate = [10, 20]')
+    found = points(load_scenario(write(tmp_path, text)))
+    assert {point.rate for point in found} == {10, 20}
+    assert {point.reply_delay_us for point in found} == {2000}
+    assert found[0].to_json() == {
+        "connections": 1,
+        "idle_connections": 0,
+        "message_size": 1000,
+        "pipeline_depth": 1,
+        "rate": 10,
+        "reply_delay_us": 2000,
+    }
 
 
 def test_durations_have_units() -> None:

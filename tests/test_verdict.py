@@ -5,6 +5,7 @@ from dataclasses import replace
 from harness.loadgen.spec import TrialResult
 from harness.record import ServerUsage
 from harness.verdict import judge
+from tests.records import histogram
 
 GOOD = TrialResult(
     engine="native",
@@ -65,3 +66,18 @@ def test_a_trend_is_unsteady_but_noise_and_few_replies_are_not() -> None:
     assert kinds(replace(GOOD, slices=[1000 + 60 * i for i in range(10)])) == ["unsteady"]
     assert kinds(replace(GOOD, slices=[1300, 700] * 5)) == []
     assert kinds(replace(GOOD, slices=[10 + i for i in range(10)])) == []
+
+
+def test_a_generator_that_is_late_itself_says_so() -> None:
+    punctual = replace(GOOD, loop="open", due=10_010, slip=histogram((50_000, 10_010)))
+    assert kinds(punctual) == []
+    late = replace(punctual, slip=histogram((50_000, 9_000), (20_000_000, 1_010)))
+    (verdict,) = judge(late, BUSY, 1)
+    assert verdict.kind == "generator-bound"
+    assert "20.0 ms late" in verdict.reason
+
+
+def test_requests_that_queue_up_at_their_source_are_an_overload() -> None:
+    (verdict,) = judge(replace(GOOD, loop="open", due=20_000, waiting=9_990), BUSY, 1)
+    assert verdict.kind == "overloaded"
+    assert "10,000 requests/s were answered of 20,000 due" in verdict.reason
