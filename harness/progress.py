@@ -48,6 +48,8 @@ class RunProgress:
         self._progress.update(self._task, completed=self._begins[point], description=words)
         if point.rate:
             words += f", {point.rate:,} requests/s"
+        if point.rate_percent:
+            words += f", at {point.rate_percent}% of capacity"
         if point.reply_delay_us:
             words += f", replies {point.reply_delay_us:,} us late"
         if point.cpu_work_us:

@@ -5,11 +5,13 @@ random order, while the others are idle, so that noise and drift of the machine 
 """
 
 import random
+import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 import psutil
@@ -29,6 +31,8 @@ from scenarios.session import load_exchange
 WARM_UP_TRIAL_S = 0.1
 STEADY = 0.05
 GRACE_S = 2.0
+CAPACITY_TRIALS = 5
+CAPACITY_TRIAL_S = 0.2
 
 
 class Observer(Protocol):
@@ -83,7 +87,7 @@ class Run:
         self._seed = seed
         self._spins_per_s = spins_per_s
         self._observer = observer
-        self._conversation = load_exchange(plan.scenario.exchange).conversation
+        self._exchange = load_exchange(plan.scenario.exchange)
         self._logs = folder.path / "logs"
         self._logs.mkdir(exist_ok=True)
 
@@ -136,24 +140,41 @@ class Run:
                 )
             )
             start = snapshot(server.pid)
-            generator = processes.enter_context(
-                GeneratorProcess(self._load(point, server.address), self._engine, log, cpus=self._cpus.generators)
-            )
-            connected = generator.connect()
-            if connected.errors or connected.fault:
-                kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(connected.errors.items()))
-                kind = "wrong replies" if connected.fault else "timed out" if server.alive else "crashed"
-                words = "" if server.alive else f"; {server.last_words()}"
-                raise ChildFailedError(kind, f"while connecting: {connected.fault or kinds}{words}")
+            rate_rps = float(point.rate)
+            if point.rate_percent:
+                with self._connect(cell, server, log, Arrivals()) as closed:
+                    self._warm_up(closed)
+                    rate_rps = point.rate_percent / 100 * self._capacity_rps(closed)
+            generator = processes.enter_context(self._connect(cell, server, log, self._arrivals(rate_rps)))
             self._warm_up(generator)
         except ChildFailedError as fault:
             self._keep(replace(self._blank(cell, server), verdicts=(self._failure(fault, server),)))
             return None
         return LiveCell(cell, server, generator, start.rss_bytes if start else 0)
 
-    def _load(self, point: Point, address: tuple[str, int]) -> LoadSpec:
-        conversation = self._conversation(point.message_size)
-        load = self._plan.scenario.load
+    def _connect(self, cell: Cell, server: ServerProcess, log: Path, arrivals: Arrivals) -> GeneratorProcess:
+        """Start a generator, open its connections and see that replies are right.
+
+        Raises:
+            ChildFailedError: They are not, or something died or hung.
+        """
+        generator = GeneratorProcess(
+            self._load(cell.point, server.address, arrivals), self._engine, log, cpus=self._cpus.generators
+        )
+        try:
+            connected = generator.connect()
+            if connected.errors or connected.fault:
+                kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(connected.errors.items()))
+                kind = "wrong replies" if connected.fault else "timed out" if server.alive else "crashed"
+                words = "" if server.alive else f"; {server.last_words()}"
+                raise ChildFailedError(kind, f"while connecting: {connected.fault or kinds}{words}")
+        except BaseException:
+            generator.stop(timeout_s=0)
+            raise
+        return generator
+
+    def _load(self, point: Point, address: tuple[str, int], arrivals: Arrivals) -> LoadSpec:
+        conversation = self._exchange.conversation(point.message_size)
         return LoadSpec(
             host=address[0],
             port=address[1],
@@ -163,21 +184,32 @@ class Run:
             idle_connections=point.idle_connections,
             pipeline_depth=point.pipeline_depth,
             grace_s=GRACE_S,
-            arrivals=Arrivals(
-                process=load.arrivals,
-                rate_rps=point.rate,
-                period_s=load.burst_period,
-                duty=load.burst_duty,
-                seed=self._seed,
-            ),
-            think_time_s=load.think_time,
+            arrivals=arrivals,
+            think_time_s=self._plan.scenario.load.think_time,
         )
 
+    def _arrivals(self, rate_rps: float) -> Arrivals:
+        load = self._plan.scenario.load
+        return Arrivals(
+            process=load.arrivals,
+            rate_rps=rate_rps,
+            period_s=load.burst_period,
+            duty=load.burst_duty,
+            seed=self._seed,
+        )
+
+    def _capacity_rps(self, closed: GeneratorProcess) -> float:
+        """Return what a warm cell answers in a closed loop: the median of a few trials."""
+        trials = [closed.trial(CAPACITY_TRIAL_S) for _ in range(CAPACITY_TRIALS)]
+        return max(1.0, statistics.median(trial.replied / trial.duration_s for trial in trials))
+
     def _conditions(self, point: Point) -> Conditions:
+        request = self._exchange.conversation(point.message_size).request
         return Conditions(
             reply_delay_s=point.reply_delay_us / 1e6,
             work_spins=round(point.cpu_work_us / 1e6 * self._spins_per_s),
-            reply_size=len(self._conversation(point.message_size).reply.data),
+            # What a session really sends: the generator's half may leave out a head that varies.
+            reply_size=len(self._exchange.new_session().receive(request.stamped(0))) or 1,
         )
 
     def _warm_up(self, generator: GeneratorProcess) -> None:

@@ -54,6 +54,7 @@ PipelineDepth = Annotated[int, Field(ge=1, le=1024)]
 
 
 Rate = Annotated[int, Field(ge=0, le=MAX_RATE_RPS)]
+RatePercent = Annotated[int, Field(ge=0, le=1000)]
 ServiceTime = Annotated[Duration, Field(ge=0, le=10)]
 
 
@@ -62,7 +63,7 @@ class _Table(BaseModel):
 
 
 class Load(_Table):
-    """How requests arrive. The first five fields are axes.
+    """How requests arrive. The first six fields are axes.
 
     Attributes:
         connections: Active connections.
@@ -70,6 +71,7 @@ class Load(_Table):
         message_size: Size of a request in bytes.
         pipeline_depth: Requests in flight on each connection: exactly (closed loop) or at most (open loop).
         rate: Requests due per second, on average; only in an open loop.
+        rate_percent: The same, as a share of what each backend answers in a closed loop over the same connections.
         arrivals: "closed" sends a request when another is answered; "constant", "poisson" and "bursts" are open loops.
         burst_period: Length of a burst and the silence after it, in seconds.
         burst_duty: Share of the period in which requests arrive.
@@ -81,6 +83,7 @@ class Load(_Table):
     message_size: Axis[MessageSize] = (ByteSize(64),)
     pipeline_depth: Axis[PipelineDepth] = (1,)
     rate: Axis[Rate] = (0,)
+    rate_percent: Axis[RatePercent] = (0,)
     arrivals: Literal["closed", "constant", "poisson", "bursts"] = "closed"
     burst_period: Duration = 0.0
     burst_duty: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -89,10 +92,10 @@ class Load(_Table):
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
         closed = self.arrivals == "closed"
-        if closed and any(self.rate):
+        if closed and any(self.rate + self.rate_percent):
             raise ValueError('a closed loop has no rate: leave it out, or say arrivals = "poisson"')
-        if not closed and not all(self.rate):
-            raise ValueError(f"{self.arrivals} arrivals need a rate in requests per second")
+        if not closed and all(self.rate) == all(self.rate_percent):
+            raise ValueError(f"{self.arrivals} arrivals need either a rate in requests per second or a rate_percent")
         if not closed and self.think_time:
             raise ValueError("think_time belongs to a closed loop: leave it out, or leave arrivals out")
         if (self.arrivals == "bursts") != (self.burst_period > 0 and self.burst_duty > 0):
@@ -159,6 +162,7 @@ class Point:
         message_size: Size of a request in bytes.
         pipeline_depth: Requests in flight on each connection.
         rate: Requests due per second; 0 in a closed loop.
+        rate_percent: The same in percent of the backend's capacity in a closed loop; 0 where there is no such rate.
         reply_delay_us: Delay of each reply in microseconds.
         cpu_work_us: CPU work for each reply in microseconds.
     """
@@ -168,20 +172,25 @@ class Point:
     message_size: int = 64
     pipeline_depth: int = 1
     rate: int = 0
+    rate_percent: int = 0
     reply_delay_us: int = 0
     cpu_work_us: int = 0
 
     def to_json(self) -> dict[str, int]:
-        """Return the axes as records have them: the last three only where they are not 0."""
+        """Return the axes as records have them: the rarer ones only where they are not 0."""
         return {axis: value for axis, value in asdict(self).items() if value or axis not in _OPTIONAL_AXES}
 
 
-_OPTIONAL_AXES = ("rate", "reply_delay_us", "cpu_work_us")
+_OPTIONAL_AXES = ("rate", "rate_percent", "reply_delay_us", "cpu_work_us")
 
 
 def axes(scenario: Scenario) -> dict[str, list[int]]:
     """Return the values of every axis, by the names that points have."""
-    load = {axis: [int(value) for value in getattr(scenario.load, axis)] for axis in Point.__slots__[:5]}
+    load = {
+        axis: [int(value) for value in getattr(scenario.load, axis)]
+        for axis in Point.__slots__
+        if axis in Load.model_fields
+    }
     waits = {"reply_delay_us": scenario.conditions.reply_delay, "cpu_work_us": scenario.conditions.cpu_work}
     return load | {axis: [round(value * 1e6) for value in values] for axis, values in waits.items()}
 

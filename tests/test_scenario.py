@@ -90,7 +90,7 @@ def test_a_wrong_override_says_that_it_came_from_the_command_line(tmp_path: Path
     ("load", "words"),
     [
         ("rate = 100", "a closed loop has no rate"),
-        ('arrivals = "poisson"', "need a rate"),
+        ('arrivals = "poisson"', "need either a rate in requests per second or a rate_percent"),
         ('arrivals = "poison"\nrate = 1', "'closed', 'constant', 'poisson' or 'bursts'"),
         ('arrivals = "poisson"\nrate = 100\nthink_time = "1 ms"', "think_time belongs to a closed loop"),
         ('arrivals = "bursts"\nrate = 100', "go together"),
