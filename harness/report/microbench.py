@@ -115,7 +115,7 @@ def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:
         figure, axes = sheet.lay_out(
             grid,
             "What one call costs as registered descriptors grow",
-            "Median, with quartiles · both axes logarithmic",
+            "Median, with quartiles · both axes logarithmic · at each step side by side",
             legend=plots.top_down(Panel("", groups[0][1]), styles, "registered", "median_us"),
             notes=[
                 "Where each wait hands the whole list to the kernel, registering only writes to a list of the process: "

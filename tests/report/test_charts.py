@@ -1,9 +1,10 @@
 """Charts show the numbers they are given, name what they leave out, and stay readable whatever backends are called."""
 
+import itertools
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -133,6 +134,33 @@ def test_intervals_are_drawn_from_low_to_high() -> None:
     drawn = {tuple(map(tuple, path)) for bars in figure.axes[0].collections for path in bars.get_segments()}
     assert ((10.0, 900.0), (10.0, 1200.0)) in drawn
     assert len(drawn) == 6
+
+
+@pytest.mark.parametrize(("draw", "axis"), [(throughput.figure, "connections"), (idle.figure, "idle_connections")])
+@pytest.mark.parametrize("sizes", [1, 2, 3])
+@pytest.mark.parametrize("steps", [(1, 10, 100), (0, 1000, 10000), (1, 2, 4, 8, 16, 32, 64)])
+def test_no_interval_hides_another_or_leaves_the_panel(
+    draw: Callable[[DataFrame, str], Figure | None], axis: str, sizes: int, steps: tuple[int, ...]
+) -> None:
+    rows = [
+        cell(f"b{number}", 1000 + number, message_size=size, **{axis: step})
+        for number in range(20)
+        for step in steps
+        for size in range(sizes)
+    ]
+    figure = figure_of(draw(named(DataFrame(rows)), "t"))
+    figure.canvas.draw()
+    for axes in figure.axes:
+        places = sorted(
+            bars.get_transform().transform(path[0])[0]
+            for bars in axes.collections
+            for path in bars.get_segments()  # type: ignore[attr-defined]
+        )
+        assert len(places) == 20 * len(steps)
+        assert all(right - left > 1 for left, right in itertools.pairwise(places))
+        panel = axes.get_window_extent()
+        assert panel.x0 + 7 < places[0]
+        assert places[-1] < panel.x1 - 7
 
 
 def test_each_message_size_has_its_panel() -> None:

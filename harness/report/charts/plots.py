@@ -11,10 +11,17 @@ from harness.report.charts.sheet import SMALL
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Transform
     from pandas import DataFrame
 
 LABEL_GAP = 0.19
 """Inches from one direct label to the next."""
+
+APART = 4.5
+"""Points from one series' interval to the next at the same step."""
+
+BREADTH = 30.0
+"""Points that the intervals of one step take at most."""
 
 DIRECT_PANELS = 2
 """Panels up to which lines are labelled at their ends; with more, one legend for all leaves them the room."""
@@ -22,6 +29,8 @@ DIRECT_PANELS = 2
 
 def lines(axes: "Axes", cells: "DataFrame", x: str, y: str, looks: Mapping[str, Look], interval: str = "") -> None:
     """Draw a line a series through its points; a point that is missing is a gap, not a bridge.
+
+    With intervals, the series stand side by side at each step, so that no interval hides another.
 
     Args:
         axes: Where to draw.
@@ -32,10 +41,14 @@ def lines(axes: "Axes", cells: "DataFrame", x: str, y: str, looks: Mapping[str, 
         interval: Beginning of the names of the columns with the interval's ends (`_low`, `_high`), or empty.
     """
     steps = sorted(cells[x].unique())
+    names = sorted(set(cells["series"].astype(str)))
+    breadth = min(BREADTH, 0.45 * _width(axes) / max(1, len(steps)))
+    apart = min(APART, breadth / max(1, len(names) - 1)) if interval else 0.0
     for name, rows in cells.sort_values(x).groupby("series"):
         look = looks[str(name)]
+        place = _beside(axes, apart * (names.index(str(name)) - (len(names) - 1) / 2))
         found = dict(zip(rows[x], rows[y], strict=True))
-        axes.plot(
+        [line] = axes.plot(
             steps,
             [found.get(step, math.nan) for step in steps],
             color=look.colour,
@@ -43,17 +56,33 @@ def lines(axes: "Axes", cells: "DataFrame", x: str, y: str, looks: Mapping[str, 
             linewidth=1.8,
             label=str(name),
         )
-        _points(axes, rows, x, y, look)
+        drawn: list[Artist] = [line, *_points(axes, rows, x, y, look)]
         if interval:
-            axes.vlines(rows[x], rows[f"{interval}_low"], rows[f"{interval}_high"], color=look.colour, linewidth=1.2)
+            low, high = rows[f"{interval}_low"], rows[f"{interval}_high"]
+            drawn.append(axes.vlines(rows[x], low, high, color=look.colour, linewidth=1.2))
+        for artist in drawn:
+            artist.set_transform(place)  # only now, because the limits of the axes are those of the data
 
 
-def _points(axes: "Axes", rows: "DataFrame", x: str, y: str, look: Look) -> None:
-    """Draw the markers: hollow where the number is a lower bound only."""
+def _width(axes: "Axes") -> float:
+    """Return the width of a panel in points."""
+    return float(axes.get_position().width * axes.get_figure().get_size_inches()[0] * 72)  # type: ignore[union-attr]
+
+
+def _beside(axes: "Axes", points: float) -> "Transform":
+    """Return the transformation of data that shifts what is drawn to the right by this many points."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.get_figure().dpi_scale_trans)  # type: ignore[union-attr]
+
+
+def _points(axes: "Axes", rows: "DataFrame", x: str, y: str, look: Look) -> "list[Artist]":
+    """Draw the markers, hollow where the number is a lower bound only, and return them."""
+    drawn: list[Artist] = []
     for bound in (False, True):
         chosen = rows[rows["lower_bound"] == bound]
         if not chosen.empty:
-            axes.plot(
+            drawn += axes.plot(
                 chosen[x],
                 chosen[y],
                 linestyle="",
@@ -65,6 +94,7 @@ def _points(axes: "Axes", rows: "DataFrame", x: str, y: str, look: Look) -> None
                 label=HOLLOW if bound else "_measured",
                 zorder=3,
             )
+    return drawn
 
 
 HOLLOW = "_lower bound"
@@ -96,13 +126,15 @@ def label_ends(axes: "Axes", looks: Mapping[str, Look]) -> None:
         drawn = [point for point in points if not math.isnan(point[1])]
         if str(line.get_label()) in looks and drawn:
             inside = axes.transAxes.inverted().transform(axes.transData.transform(drawn[-1]))
-            ends.append((float(inside[1]), str(line.get_label()), drawn[-1]))
+            ends.append((float(inside[1]), str(line.get_label()), drawn[-1], line.get_transform()))
     ends.sort()
     furthest = max((end[2][0] for end in ends), default=0)
-    for (_, name, point), place in zip(ends, spread([end[0] for end in ends], LABEL_GAP / height), strict=True):
+    places = spread([end[0] for end in ends], LABEL_GAP / height)
+    for (_, name, point, where), place in zip(ends, places, strict=True):
         axes.annotate(
             name,
             xy=point,
+            xycoords=where,
             xytext=(1.04, place),
             textcoords="axes fraction",
             va="center",
@@ -194,17 +226,14 @@ def say_missing(axes: "Axes", rows: Mapping[str, int], cells: "DataFrame") -> No
         axes.text(0.02, rows[name], "not shown", transform=axes.get_yaxis_transform(), **style)
 
 
-def interval_key(cells: "DataFrame", interval: str) -> list["Artist"]:
-    """Return the legend handle of the bars through points, if any cell has an interval."""
+def interval_key(cells: "DataFrame", interval: str, remark: str = "") -> list["Artist"]:
+    """Return the legend handle of the bars through points with what there is to remark, if any cell has an interval."""
     from matplotlib.lines import Line2D
 
     if not cells[f"{interval}_low"].notna().any():
         return []
-    return [
-        Line2D(
-            [], [], color=GREY, marker="|", markersize=11, linestyle="", label="95% confidence interval of the median"
-        )
-    ]
+    label = f"95% confidence interval of the median{remark}"
+    return [Line2D([], [], color=GREY, marker="|", markersize=11, linestyle="", label=label)]
 
 
 def best_first(chosen: Sequence[Panel], column: str, *, ascending: bool) -> list[str]:
@@ -229,6 +258,7 @@ def count_axis(axes: "Axes", which: str) -> None:
 
 def log_axis(axes: "Axes", which: str, values: Iterable[float]) -> None:
     """Make an axis logarithmic with a tick at each of these values that has room; from 0 on if 0 is among them."""
+    import numpy as np
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     steps = sorted(set(values))
@@ -244,8 +274,11 @@ def log_axis(axes: "Axes", which: str, values: Iterable[float]) -> None:
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
     if which == "x":
-        low, high = steps[0], steps[-1]
-        axes.set_xlim((-0.15 * positive[0] if positive else -1) if low == 0 else low / 1.25, high * 1.25)
+        scaled = axis.get_transform()
+        low, high = scaled.transform(np.array([steps[0], steps[-1]], float))
+        margin = (BREADTH / 2 + 6) / _width(axes)  # so that no marker is cut in two
+        pad = (high - low) * margin / (1 - 2 * margin) or 0.1
+        axes.set_xlim(*scaled.inverted().transform(np.array([low - pad, high + pad])))
 
 
 def _with_room(steps: Sequence[float]) -> list[float]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 OTHER_AXES = ("loop", "message_size", "pipeline_depth", "idle_connections")
 
+BESIDE = " (at each step the backends stand side by side)"
+
 
 def figure(cells: "DataFrame", title: str) -> "Figure | None":
     """Return the chart, or None where no cell has a throughput: lines, or rows if connections have one value only."""
@@ -65,7 +67,7 @@ def along(
         title,
         f"{subject} · {conditions(found, other_axes)}",
         legend=None if direct else top_down(chosen[0], styles, axis, "throughput_rps"),
-        key=[*interval_key(found, "throughput"), *hollow_key(found, "so the number is a lower bound")],
+        key=[*interval_key(found, "throughput", BESIDE), *hollow_key(found, "so the number is a lower bound")],
         notes=missing_notes(cells),
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
