@@ -65,6 +65,15 @@ def steal_s() -> float:
     return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
+def waited_for_cpu_s(pid: int) -> float:
+    """Return how long the first thread of a process has been ready to run but waited for a CPU, in seconds.
+
+    It is the second number of /proc/PID/schedstat (Documentation/scheduler/sched-stats.rst); 0 where there is none.
+    """
+    numbers = _read(f"/proc/{pid}/schedstat").split()
+    return int(numbers[1]) / 1e9 if len(numbers) > 1 else 0.0
+
+
 def fingerprint() -> dict[str, Any]:
     """Return what a reader needs to know of this machine and installation to judge or repeat a run."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -51,7 +51,7 @@ class Verdict:
 
     Attributes:
         kind: ok, server-bound and steady are not verdicts but the absence of these: "generator-bound", "unsteady",
-            "overloaded", "errors", "wrong replies", "crashed", "timed out", "refused", "few samples".
+            "overloaded", "disturbed", "errors", "wrong replies", "crashed", "timed out", "refused", "few samples".
         reason: One sentence with the evidence and, where there is one, the remedy.
     """
 
@@ -84,6 +84,8 @@ class Record:
         verdicts: Everything that speaks against the numbers; empty means ok.
         load_average: The machine's load average over 1 minute at the end of the trial.
         steal_s: CPU time that the hypervisor took from the machine during the trial, all CPUs, in seconds.
+        waited_s: Time in which the generator, or a server of one thread, was ready to run but something else had its
+            CPU; the longer of the two, in seconds. 0 where they share a CPU by plan.
     """
 
     run: str
@@ -101,6 +103,7 @@ class Record:
     verdicts: tuple[Verdict, ...] = field(default=())
     load_average: float = 0.0
     steal_s: float = 0.0
+    waited_s: float = 0.0
 
     @property
     def usable(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Protocol
 import psutil
 
 from harness.loadgen.spec import Arrivals, LoadSpec
-from harness.machine import CpuSplit, steal_s
+from harness.machine import CpuSplit, steal_s, waited_for_cpu_s
 from harness.plan import Cell, Plan
 from harness.process import ChildFailedError, GeneratorProcess, ServerProcess
 from harness.record import Record, Verdict
@@ -227,6 +227,7 @@ class Run:
         server = live.server
         steal_before_s = steal_s()
         before = snapshot(server.pid)
+        waits = self._waits(live)
         record = replace(self._blank(live.cell, server), round=number)
         try:
             result = live.generator.trial(self._plan.scenario.measure.duration)
@@ -234,9 +235,9 @@ class Run:
             if before is None or after is None:
                 raise ChildFailedError("crashed", server.last_words())
             used = usage(before, after, live.rss_start_bytes)
-            record = replace(
-                record, result=result, server=used, verdicts=judge(result, used, max(1, len(self._cpus.servers)))
-            )
+            waited_s = self._waited_s(live, waits, used.threads)
+            verdicts = judge(result, used, max(1, len(self._cpus.servers)), waited_s)
+            record = replace(record, result=result, server=used, verdicts=verdicts, waited_s=waited_s)
         except ChildFailedError as fault:
             record = replace(record, verdicts=(self._failure(fault, server),))
         record = replace(record, load_average=psutil.getloadavg()[0], steal_s=steal_s() - steal_before_s)
@@ -245,6 +246,17 @@ class Run:
             server.stop(timeout_s=0)
             live.generator.stop(timeout_s=0)
         return record.usable
+
+    def _waits(self, live: LiveCell) -> tuple[float, float]:
+        return waited_for_cpu_s(live.generator.pid), waited_for_cpu_s(live.server.pid)
+
+    def _waited_s(self, live: LiveCell, before: tuple[float, float], server_threads: int) -> float:
+        """Return for how long generator or server, whichever was worse, missed the CPU that was to be its own."""
+        if self._cpus.servers & self._cpus.generators:
+            return 0.0
+        generator_s, server_s = (now - then for now, then in zip(self._waits(live), before, strict=True))
+        # Threads of one server wait for each other: that is no disturbance but what is measured.
+        return generator_s if server_threads > 1 else max(generator_s, server_s)
 
     def _failure(self, fault: ChildFailedError, server: ServerProcess | None) -> Verdict:
         """Return the verdict on a cell that failed, with the end of the server's log."""

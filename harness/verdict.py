@@ -18,17 +18,21 @@ SLIP_PERCENTILE = 99.0
 SLIP_NS = 1_000_000
 """Lateness of the generator itself from which latencies are no longer the server's alone: 1 ms at p99."""
 
+DISTURBED = 0.05
+"""Share of a trial that server or generator may spend waiting for a CPU of their own."""
+
 OVERLOAD = 0.01
 """Share of due requests that may still wait for a connection when a trial ends."""
 
 
-def judge(result: TrialResult, server: ServerUsage, server_cpus: int) -> tuple[Verdict, ...]:
+def judge(result: TrialResult, server: ServerUsage, server_cpus: int, waited_s: float = 0.0) -> tuple[Verdict, ...]:
     """Return everything that speaks against a trial; nothing means that its numbers can be trusted.
 
     Args:
         result: What the generator saw.
         server: What the server used.
         server_cpus: CPUs the server could run on.
+        waited_s: How long server or generator waited for a CPU that should have been theirs.
     """
     found = [
         _wrong_replies(result),
@@ -37,6 +41,7 @@ def judge(result: TrialResult, server: ServerUsage, server_cpus: int) -> tuple[V
         _generator_bound(result, server, server_cpus),
         _late_generator(result),
         _overloaded(result),
+        _disturbed(result, waited_s),
         _unsteady(result.slices),
     ]
     return tuple(verdict for verdict in found if verdict is not None)
@@ -101,6 +106,15 @@ def _overloaded(result: TrialResult) -> Verdict | None:
         "overloaded",
         f"{result.waiting:,} of {result.due:,} due requests still waited for a free connection at the end: "
         f"{answered_rps:,.0f} requests/s were answered of {due_rps:,.0f} due",
+    )
+
+
+def _disturbed(result: TrialResult, waited_s: float) -> Verdict | None:
+    share = waited_s / result.duration_s
+    if share < DISTURBED:
+        return None
+    return Verdict(
+        "disturbed", f"for {share:.0%} of the trial something else ran on the CPU of the server or of the generator"
     )
 
 

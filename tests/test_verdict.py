@@ -81,3 +81,10 @@ def test_requests_that_queue_up_at_their_source_are_an_overload() -> None:
     (verdict,) = judge(replace(GOOD, loop="open", due=20_000, waiting=9_990), BUSY, 1)
     assert verdict.kind == "overloaded"
     assert "10,000 requests/s were answered of 20,000 due" in verdict.reason
+
+
+def test_a_trial_whose_cpu_was_taken_by_others_is_disturbed() -> None:
+    assert [verdict.kind for verdict in judge(GOOD, BUSY, 1, waited_s=0.01)] == []
+    (verdict,) = judge(GOOD, BUSY, 1, waited_s=0.3)
+    assert verdict.kind == "disturbed"
+    assert "30%" in verdict.reason
