@@ -52,19 +52,24 @@ def tabulate(records: Sequence[Record]) -> Frames:
     for record in records:
         key = (record.scenario, record.backend, *(record.point.get(axis, 0) for axis in named))
         by_cell.setdefault(key, []).append(record)
-    trial_rows, cell_rows = [], []
+    rows: list[dict[str, Any]] = []
+    merged, spans = [], []
     for group in by_cell.values():
-        rows, histograms = [], []
+        start, histograms = len(rows), []
         for record in group:
             if record.usable and record.result is not None and record.server is not None:
-                histogram = stats.decode(record.result.latency)
-                histograms.append(histogram)
-                rows.append(_trial(record, record.result, record.server, histogram, named))
-        trial_rows += rows
-        cell_rows.append(_cell(group, pd.DataFrame(rows), stats.merge(histograms), named))
+                histograms.append(stats.decode(record.result.latency))
+                rows.append(_trial(record, record.result, record.server, histograms[-1], named))
+        merged.append(stats.merge(histograms))
+        spans.append(slice(start, len(rows)))
+    trials = pd.DataFrame(rows, columns=None if rows else [*_KEY, *POINT, "round", "throughput_rps"])
+    cells = [
+        _cell(group, trials[span], histogram, named)
+        for group, span, histogram in zip(by_cell.values(), spans, merged, strict=True)
+    ]
     return Frames(
-        trials=pd.DataFrame(trial_rows, columns=None if trial_rows else [*_KEY, *POINT, "round", "throughput_rps"]),
-        cells=pd.DataFrame(cell_rows, columns=None if cell_rows else CELL_COLUMNS),
+        trials=trials,
+        cells=pd.DataFrame(cells, columns=None if cells else CELL_COLUMNS),
         axes=named,
         run=plain(records[0].run) if records else "",
     )
