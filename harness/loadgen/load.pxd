@@ -15,6 +15,8 @@ cdef enum:
     SLICES = 10
     CONTROL = 0xFFFFFFFF
     SHOWN = 16  # bytes quoted about a wrong reply
+    SOURCES = 64  # addresses of 127.0.0.0/8 to connect from, where one has no free port left
+    SLOW_BUFFER = 4096  # receive buffer of a slow reader, so that the server's own buffers fill up soon
 
 cdef enum:
     REFUSED, RESET, CLOSED, TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, KINDS
@@ -32,8 +34,13 @@ cdef struct Connection:
     size_t sent_bytes  # how much of request number `sent` the kernel has taken
     size_t reply_bytes  # how much of reply number `answered` has come
     int fd  # -1: not open
+    uint64_t last  # requests after which it is replaced, counted like `queued`; UINT64_MAX if it never is
+    uint64_t owed  # closed loop: requests that it has to send as soon as it can
+    int64_t since  # when it began to connect
     uint32_t interest  # what epoll watches
+    uint32_t reading  # EPOLLIN, or 0 while a slow reader pauses
     bint connecting
+    bint finishing  # half-closed: the server's end is awaited
     bint verifying  # its first reply is awaited
     Head head  # of reply number `answered`, where replies have one
     bint listed  # stands in the ring of free connections
@@ -69,7 +76,13 @@ cdef struct Load:
     Connection *connections
     uint32_t active
     uint32_t total
+    uint32_t first_slow  # slow readers come last
     uint32_t open_active
+    uint32_t changing  # connections that are connecting or finishing
+    uint32_t source  # which of the source addresses is in use
+    bint loopback
+    uint64_t churn  # requests after which a connection is replaced; 0: never
+    bint half_close
     uint64_t depth
     uint64_t batch  # requests in the send buffer
     Template request
@@ -78,6 +91,8 @@ cdef struct Load:
     int64_t *stamps  # of connection c's n-th request at c * depth + n % depth: when it was sent, or due
     uint64_t *latency
     uint64_t *slip
+    uint64_t *connection_times
+    int64_t highest  # time in nanoseconds from which histograms tell no longer ones apart
     epoll_event *events
     # the trial
     Phase phase
@@ -103,6 +118,8 @@ cdef struct Load:
     uint64_t in_flight
     uint64_t waiting
     uint64_t late
+    uint64_t opened
+    uint64_t slow_replied
     uint64_t errors[KINDS]
     int64_t cpu
     int64_t spun
@@ -120,4 +137,10 @@ cdef struct Load:
     uint64_t pause_capacity
     uint64_t pause_head
     uint64_t pause_count
+    # slow readers: who may read again when, in order, because all pause equally long
+    Pause *sleepers
+    uint32_t sleeper_head
+    uint32_t sleeper_count
+    int64_t slow_pause
+    size_t slow_bytes  # read at most before each pause
     uint32_t begun  # closed loop: connections that have sent their first requests

@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import selectors
 import socket
+import sys
 import time
 from array import array
 from collections import deque
@@ -15,7 +16,7 @@ from collections import deque
 from harness.loadgen.framing import BODY, FAULTS, Head
 from harness.loadgen.histogram import COUNTS, HIGHEST_NS, encode_counts, index_of
 from harness.loadgen.schedule import due_times
-from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult, sequence_offset
+from harness.loadgen.spec import UNIX, ConnectResult, LoadSpec, TrialResult, sequence_offset
 from scenarios.session import Message
 
 RECEIVE_BYTES = 256 * 1024
@@ -26,7 +27,12 @@ SPIN_NS = 1_100_000
 
 SLICES = 10
 SHOWN = 16
+SOURCES = 64
+SLOW_BUFFER = 4096
 NEVER = 2**63 - 1
+NO_PORT_YET = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+"""The option's number on Linux, where `socket` does not name it before Python 3.12 (ip(7))."""
+
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 OPENING, WINDOW, GRACE = "opening", "window", "grace"
 
@@ -66,12 +72,13 @@ class _Connection:
     """One connection and where it stands."""
 
     __slots__ = (
-        "answered", "connecting", "head", "index", "interest", "listed", "offset", "queued", "reply_bytes", "sent",
-        "sent_bytes", "since", "socket", "verifying",
+        "answered", "began", "connecting", "finishing", "head", "index", "interest", "last", "listed", "offset", "owed",
+        "queued", "reading", "reply_bytes", "sent", "sent_bytes", "since", "slow", "socket", "verifying",
     )  # fmt: skip
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, slow: bool) -> None:
         self.index = index
+        self.slow = slow
         self.head = Head()
         self.offset = sequence_offset(index)
         self.queued = self.sent = self.answered = 0
@@ -79,7 +86,11 @@ class _Connection:
         self.since: deque[int] = deque()  # when each unanswered request was sent, or due
         self.socket: socket.socket | None = None
         self.interest = 0
-        self.connecting = self.verifying = self.listed = False
+        self.reading = READ  # or 0 while a slow reader pauses
+        self.last = NEVER  # requests after which it is replaced, counted like `queued`
+        self.owed = 0  # closed loop: requests that it has to send as soon as it can
+        self.began = 0  # when it began to connect
+        self.connecting = self.finishing = self.verifying = self.listed = False
 
 
 class PortableEngine:
@@ -97,8 +108,8 @@ class PortableEngine:
 
     def __init__(self, spec: LoadSpec, control_fd: int = -1) -> None:
         self._spec = spec
-        version = ipaddress.ip_address(spec.host).version
-        self._family = socket.AF_INET if version == 4 else socket.AF_INET6
+        self._family, self._address, self._loopback = _address_of(spec)
+        self._source = 0  # which of the source addresses is in use
         self._batch = max(1, min(spec.pipeline_depth, SEND_BYTES // len(spec.request.data)))
         self._request = _Template(spec.request, self._batch)
         self._reply = _Template(spec.reply, 1)
@@ -106,7 +117,11 @@ class PortableEngine:
         self._known_head = b""
         self._inbox = bytearray(RECEIVE_BYTES)
         self._inbox_view = memoryview(self._inbox)
-        self._all = [_Connection(index) for index in range(spec.connections + spec.idle_connections)]
+        first_slow = spec.connections + spec.idle_connections
+        self._all = [_Connection(index, index >= first_slow) for index in range(first_slow + spec.slow_connections)]
+        self._slow = self._all[first_slow:]
+        self._slow_bytes, self._slow_pause = spec.slow_reading() if spec.slow_connections else (0, 0)
+        self._changing = 0  # connections that are connecting or finishing
         self._active = self._all[: spec.connections]
         self._open_active = 0
         self._open_loop = spec.arrivals.open_loop
@@ -130,6 +145,8 @@ class PortableEngine:
         self._sent = self._replied = self._failed = self._in_flight = self._waiting = self._late = self._due = 0
         self._latency = array("Q", bytes(8 * COUNTS))
         self._slip = array("Q", bytes(8 * COUNTS))
+        self._connection_times = array("Q", bytes(8 * COUNTS))
+        self._opened = self._slow_replied = 0
         self._slices = [0] * SLICES
         self._spun = 0
         self._stopped = False
@@ -138,6 +155,7 @@ class PortableEngine:
         self._noticed = self._taken = 0
         self._free: deque[_Connection] = deque()
         self._pauses: deque[tuple[int, _Connection]] = deque()
+        self._sleepers: deque[tuple[int, _Connection]] = deque()
         self._begun = 0
         self._next_due = NEVER
         self._start = 0
@@ -153,12 +171,21 @@ class PortableEngine:
             EOFError: The control socket was closed.
         """
         patience = round(self._spec.grace_s * 1e9)
+        rate = self._spec.connections_per_s
+        interval = int(1e9 / rate) if rate else 0
         self._errors, self._fault = {}, ""
-        self._open_missing(patience, time.monotonic_ns() + patience + 10_000_000 * len(self._all))
+        self._reset_counters()
+        deadline = time.monotonic_ns() + patience + (10_000_000 + interval) * len(self._all)
+        self._open_missing(patience, deadline, interval)
         opened = [connection.socket is not None for connection in self._all]
-        active = len(self._active)
+        active, first_slow = len(self._active), len(self._all) - len(self._slow)
         return ConnectResult(
-            connected=sum(opened[:active]), idle=sum(opened[active:]), errors=self._errors, fault=self._fault
+            connected=sum(opened[:active]),
+            idle=sum(opened[active:first_slow]),
+            errors=self._errors,
+            fault=self._fault,
+            slow=sum(opened[first_slow:]),
+            connection_time=encode_counts(self._connection_times),
         )
 
     def trial(self, duration_s: float) -> TrialResult:
@@ -178,7 +205,7 @@ class PortableEngine:
         self._errors, self._fault = {}, ""
         self._phase = OPENING
         self._poll(0)  # who closed since the last trial?
-        self._open_missing(grace, time.monotonic_ns() + grace)
+        self._open_missing(grace, time.monotonic_ns() + grace, 0)
         self._begin(duration)
         self._give_up = self._end + grace
         self._measure()
@@ -203,6 +230,9 @@ class PortableEngine:
             slip=encode_counts(self._slip.tobytes()) if self._paced else "",
             spun_s=self._spun / 1e9,
             stopped=f"no connection was left after {seconds:.3f} s" if self._stopped else "",
+            opened=self._opened,
+            connection_time=encode_counts(self._connection_times) if self._spec.requests_per_connection else "",
+            slow_replied=self._slow_replied,
         )
 
     def close(self) -> None:
@@ -219,9 +249,10 @@ class PortableEngine:
         """Close a connection that broke and count every request that was in flight on it."""
         lost = connection.queued - connection.answered
         self._errors[kind] = self._errors.get(kind, 0) + (lost or 1)
-        self._outstanding -= lost
-        if self._phase is WINDOW:
-            self._failed += lost
+        if not connection.slow:
+            self._outstanding -= lost
+            if self._phase is WINDOW:
+                self._failed += lost
         if connection.socket is not None:
             if connection.interest:
                 self._selector.unregister(connection.socket)
@@ -233,12 +264,20 @@ class PortableEngine:
         connection.sent_bytes = connection.reply_bytes = connection.interest = 0
         connection.since.clear()
         connection.head.restart()
-        connection.connecting = connection.verifying = False
+        connection.owed = 0
+        self._changing -= connection.connecting or connection.finishing
+        connection.connecting = connection.verifying = connection.finishing = False
 
     def _watch(self, connection: _Connection, interest: int) -> None:
-        if connection.interest != interest and connection.socket is not None:
+        before = connection.interest
+        if before != interest and connection.socket is not None:
             connection.interest = interest
-            self._selector.modify(connection.socket, interest, connection)
+            if not interest:
+                self._selector.unregister(connection.socket)
+            elif before:
+                self._selector.modify(connection.socket, interest, connection)
+            else:
+                self._selector.register(connection.socket, interest, connection)
 
     def _flush(self, connection: _Connection) -> None:
         """Send what is queued, as far as the kernel takes it; the selector says when it takes more."""
@@ -251,22 +290,100 @@ class PortableEngine:
             try:
                 done = connection.socket.send(request.view[connection.sent_bytes : count * request.size])
             except (BlockingIOError, InterruptedError):
-                self._watch(connection, READ | WRITE)
+                self._watch(connection, connection.reading | WRITE)
                 return
             except OSError as fault:
                 self._fail(connection, _kind_of(fault.errno))
                 return
             whole_requests, connection.sent_bytes = divmod(connection.sent_bytes + done, request.size)
             connection.sent += whole_requests
-        self._watch(connection, READ)
+        self._watch(connection, connection.reading)
 
     def _queue(self, connection: _Connection, since: int) -> None:
         """Give a connection one more request, whose latency counts from `since`."""
         connection.since.append(since)
         connection.queued += 1
-        self._outstanding += 1
-        if self._phase is WINDOW:
-            self._sent += 1
+        if not connection.slow:
+            self._outstanding += 1
+            if self._phase is WINDOW:
+                self._sent += 1
+
+    def _can_take(self, connection: _Connection) -> bool:
+        """Whether a connection can take one more request."""
+        return (
+            connection.socket is not None
+            and not connection.connecting
+            and connection.queued < connection.last
+            and len(connection.since) < self._spec.pipeline_depth
+        )
+
+    def _send_owed(self, connection: _Connection) -> None:
+        """Send what a connection owes, as far as it may: not while it connects, and no more than its last request."""
+        if connection.connecting or connection.finishing:
+            return
+        while connection.owed and connection.queued < connection.last:
+            connection.owed -= 1
+            self._queue(connection, self._now)
+        self._flush(connection)
+
+    def _take_waiting(self, connection: _Connection, most: int) -> int:
+        """Give a connection requests that were due and wait for one, at most so many; return how many there were."""
+        number = 0
+        while self._taken < self._noticed and number < most and connection.queued < connection.last:
+            self._queue(connection, self._start + self._dues[self._taken])
+            self._taken += 1
+            number += 1
+        if number:
+            self._flush(connection)
+        return number
+
+    def _replacing(self) -> bool:
+        """Whether connections that had their requests are replaced: in the window, and while requests wait for one."""
+        return self._phase is WINDOW or self._taken < self._noticed
+
+    def _retire(self, connection: _Connection) -> None:
+        """End a connection that has had its requests: by half-closing it, where that is asked for."""
+        assert connection.socket is not None
+        if not self._spec.half_close:
+            self._close_one(connection)
+            return
+        try:
+            connection.socket.shutdown(socket.SHUT_WR)
+        except OSError as fault:
+            self._fail(connection, _kind_of(fault.errno))
+        else:
+            connection.finishing = True
+            self._changing += 1
+
+    def _close_one(self, connection: _Connection) -> None:
+        """Close a connection that has had its requests, and open one in its place."""
+        assert connection.socket is not None
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+        connection.socket = None
+        self._open_active -= 1
+        self._changing -= connection.finishing
+        connection.finishing = False
+        if self._replacing():
+            self._open_one(connection)
+
+    def _rest(self, connection: _Connection) -> None:
+        """Have a slow reader read no more until its pause is over."""
+        self._sleepers.append((self._now + self._slow_pause, connection))
+        connection.reading = 0
+        self._watch(connection, connection.interest & WRITE)
+
+    def _wake_sleepers(self) -> None:
+        """Let the slow readers whose pause is over read again."""
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            connection = self._sleepers.popleft()[1]
+            if connection.socket is not None:
+                connection.reading = READ
+                self._watch(connection, connection.interest | READ)
+
+    def _count_time(self, counts: "array[int]", time_ns: int) -> None:
+        """Count a time in nanoseconds in a histogram."""
+        counts[index_of(min(max(time_ns, 0), HIGHEST_NS))] += 1
 
     def _note_fault(self, connection: _Connection, received: memoryview, excess: bool) -> None:
         """Keep words on the first wrong bytes."""
@@ -303,8 +420,9 @@ class PortableEngine:
         assert connection.socket is not None
         kind = ""
         got = 0
+        limit = self._slow_bytes if connection.slow and self._phase is not OPENING else RECEIVE_BYTES
         try:
-            got = connection.socket.recv_into(self._inbox)
+            got = connection.socket.recv_into(self._inbox, min(limit, RECEIVE_BYTES))
         except (BlockingIOError, InterruptedError):
             return
         except OSError as fault:
@@ -312,6 +430,9 @@ class PortableEngine:
         self._now = time.monotonic_ns()
         if self._phase is WINDOW and self._now >= self._end:
             self._close_window()
+        if connection.finishing and not got and not kind:
+            self._close_one(connection)
+            return
         if kind or not got:
             self._fail(connection, kind or "closed")
             return
@@ -319,8 +440,10 @@ class PortableEngine:
         if complete < 0:
             self._fail(connection, "wrong")
         elif complete:
-            self._count_replies(complete)
+            self._count_replies(connection, complete)
             self._go_on(connection, complete)
+        if connection.slow and self._phase is not OPENING and connection.socket is not None and connection.reading:
+            self._rest(connection)
 
     def _verify(self, connection: _Connection, got: int) -> int:
         """Return how many replies these bytes complete, or -1 after noting what is wrong with them."""
@@ -348,12 +471,12 @@ class PortableEngine:
                 if self._http:
                     connection.head.restart()
                 since = connection.since.popleft()
-                if self._phase is not OPENING:
-                    self._latency[index_of(min(max(self._now - since, 0), HIGHEST_NS))] += 1
+                if self._phase is not OPENING and not connection.slow:
+                    self._count_time(self._latency, self._now - since)
                 connection.answered += 1
                 complete += 1
         if at < got:  # the whole replies before the fault are good ones
-            self._count_replies(complete)
+            self._count_replies(connection, complete)
             return -1
         return complete
 
@@ -370,7 +493,10 @@ class PortableEngine:
             self._known_head = bytes(data[:taken])
         return taken
 
-    def _count_replies(self, complete: int) -> None:
+    def _count_replies(self, connection: _Connection, complete: int) -> None:
+        if connection.slow:
+            self._slow_replied += complete if self._phase is WINDOW else 0
+            return
         self._outstanding -= complete
         if self._phase is WINDOW:
             self._slices[min(SLICES - 1, (self._now - self._start) // self._slice_length)] += complete
@@ -382,24 +508,24 @@ class PortableEngine:
         """Give a connection its next requests after so many replies."""
         if self._phase is OPENING:
             connection.verifying = False
-        elif self._open_loop:
-            given = 0
-            while self._taken < self._noticed and given < complete:
-                self._queue(connection, self._start + self._dues[self._taken])
-                self._taken += 1
-                given += 1
-            if given:
-                self._flush(connection)
-            if given < complete and connection.socket is not None:
+            return
+        if connection.slow:
+            for _ in range(complete):
+                self._queue(connection, self._now)
+            self._flush(connection)
+            return
+        if self._open_loop:
+            if self._take_waiting(connection, complete) < complete and self._can_take(connection):
                 self._enlist(connection)
         elif self._phase is WINDOW:
-            for _ in range(complete):
-                if self._think:
+            if self._think:
+                for _ in range(complete):
                     self._pauses.append((self._now + self._think, connection))
-                else:
-                    self._queue(connection, self._now)
-            if not self._think:
-                self._flush(connection)
+            else:
+                connection.owed += complete
+                self._send_owed(connection)
+        if connection.answered == connection.last and connection.socket is not None and self._replacing():
+            self._retire(connection)
 
     def _close_window(self) -> None:
         """End the measured window: from here on nothing counts as throughput."""
@@ -417,18 +543,18 @@ class PortableEngine:
             due = self._start + self._dues[self._noticed]
             if due > self._now:
                 break
-            self._slip[index_of(min(self._now - due, HIGHEST_NS))] += 1
+            self._count_time(self._slip, self._now - due)
             self._noticed += 1
             self._due += 1
             while self._free and self._taken + 1 == self._noticed:
                 connection = self._free.popleft()
                 connection.listed = False
-                if connection.socket is None:  # broke while it was free
+                if not self._can_take(connection):  # it broke while it was free, or was given requests meanwhile
                     continue
                 self._taken += 1
                 self._queue(connection, due)
                 self._flush(connection)
-                if connection.socket is not None and len(connection.since) < self._spec.pipeline_depth:
+                if self._can_take(connection):
                     self._enlist(connection)
             self._now = time.monotonic_ns()
         while self._pauses and self._pauses[0][0] <= self._now:
@@ -436,30 +562,56 @@ class PortableEngine:
             if connection.socket is None:
                 continue
             self._now = time.monotonic_ns()
-            self._slip[index_of(min(self._now - due, HIGHEST_NS))] += 1
-            self._queue(connection, self._now)
-            self._flush(connection)
+            self._count_time(self._slip, self._now - due)
+            connection.owed += 1
+            self._send_owed(connection)
         if self._noticed < len(self._dues):
             self._next_due = self._start + self._dues[self._noticed]
         else:
             self._next_due = self._pauses[0][0] if self._pauses else NEVER
 
+    def _begin_connecting(self, slow: bool) -> socket.socket:
+        """Return a new socket that has begun to connect; raises OSError."""
+        for _ in range(SOURCES):
+            made = socket.socket(self._family, socket.SOCK_STREAM)
+            made.setblocking(False)
+            if self._family != socket.AF_UNIX:
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if slow:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER)
+            if self._source:
+                if sys.platform == "linux":
+                    made.setsockopt(socket.IPPROTO_IP, NO_PORT_YET, 1)
+                made.bind((f"127.0.0.{1 + self._source}", 0))
+            error = made.connect_ex(self._address)
+            if error in (0, errno.EINPROGRESS, errno.EWOULDBLOCK) and (error != errno.EAGAIN or not self._is_unix()):
+                return made
+            made.close()
+            if error == errno.EAGAIN:
+                error = errno.ECONNREFUSED  # its backlog is full (unix(7)): there is nothing to wait for
+            if error != errno.EADDRNOTAVAIL or not self._loopback:
+                raise OSError(error, "connect")
+            # All ports of this source are taken, most by connections in TIME_WAIT: each source has ports of its own.
+            self._source = (self._source + 1) % SOURCES
+        raise OSError(errno.EADDRNOTAVAIL, "connect")
+
+    def _is_unix(self) -> bool:
+        return self._spec.host.startswith(UNIX)
+
     def _open_one(self, connection: _Connection) -> None:
         """Begin a connection without waiting for it."""
+        connection.began = time.monotonic_ns()
         try:
-            connection.socket = socket.socket(self._family, socket.SOCK_STREAM)
+            connection.socket = self._begin_connecting(connection.slow)
         except OSError as fault:
             self._fail(connection, _kind_of(fault.errno))
             return
         if connection.index < len(self._active):
             self._open_active += 1
-        connection.socket.setblocking(False)
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        error = connection.socket.connect_ex((self._spec.host, self._spec.port))
-        if error not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self._fail(connection, _kind_of(error))
-            return
-        connection.connecting = connection.verifying = True
+        self._changing += 1
+        connection.connecting = True
+        connection.verifying = self._phase is OPENING
+        connection.reading = READ
         connection.interest = WRITE
         self._selector.register(connection.socket, WRITE, connection)
 
@@ -470,9 +622,27 @@ class PortableEngine:
         if error:
             self._fail(connection, _kind_of(error))
             return
+        self._now = time.monotonic_ns()
+        self._count_time(self._connection_times, self._now - connection.began)
+        self._opened += 1
+        if self._phase is WINDOW and self._now >= self._end:
+            self._close_window()
+        self._changing -= 1
         connection.connecting = False
-        self._queue(connection, self._now)
-        self._flush(connection)
+        connection.last = connection.queued + (self._spec.requests_per_connection or NEVER)
+        if self._phase is OPENING:
+            self._queue(connection, self._now)
+            self._flush(connection)
+        elif self._open_loop:
+            depth = self._spec.pipeline_depth
+            if self._take_waiting(connection, depth) < depth and self._can_take(connection):
+                self._enlist(connection)
+            if connection.socket is not None:
+                self._flush(connection)  # nothing may have been sent: then what is watched changes here
+        elif self._phase is WINDOW:
+            self._send_owed(connection)
+        else:
+            self._flush(connection)
 
     def _poll(self, timeout_s: float) -> int:
         """Wait for events and handle them, looking in between at the requests that come due."""
@@ -503,33 +673,44 @@ class PortableEngine:
         if ended:
             raise EOFError("the control socket was closed")
 
-    def _open_missing(self, patience: int, deadline: int) -> None:
-        """Open and verify every connection that is not open, some at a time; give up when none makes progress."""
+    def _open_missing(self, patience: int, deadline: int, interval: int) -> None:
+        """Open and verify every connection that is not open, and give up when none makes progress.
+
+        One is begun every `interval` nanoseconds, or some at a time where that is 0.
+        """
         self._phase = OPENING
-        self._now = time.monotonic_ns()
+        self._now = next_time = time.monotonic_ns()
         limit = self._now + patience
         missing = deque(connection for connection in self._all if connection.socket is None)
         pending: list[_Connection] = []
         while True:
             before = len(pending)
             pending = [connection for connection in pending if connection.verifying]
-            if len(pending) < before:
+            if len(pending) < before or not pending:
                 limit = self._now + patience
-            while missing and len(pending) < START_BATCH:
+            while missing and (self._now >= next_time if interval else len(pending) < START_BATCH):
                 connection = missing.popleft()
                 self._open_one(connection)
+                next_time += interval
                 if connection.verifying:
                     pending.append(connection)
             limit = min(limit, deadline)
-            if not pending or self._now >= limit:
+            if not (pending or missing) or self._now >= limit:
                 break
-            self._poll(min(1.0, (limit - self._now) / 1e9))
+            horizon = min(limit, next_time) if interval and missing else limit
+            self._poll(min(1.0, max(0, horizon - self._now) / 1e9))
             self._now = time.monotonic_ns()
         for connection in (*pending, *missing):
             self._fail(connection, "timed out")
 
     def _begin(self, duration: int) -> None:
         """Open the window of a trial."""
+        churn = self._spec.requests_per_connection or NEVER
+        self._connection_times = array("Q", bytes(8 * COUNTS))
+        self._opened = 0
+        for connection in self._active:
+            connection.owed = 0
+            connection.last = connection.queued + churn
         if self._open_loop:
             for connection in self._active:
                 connection.listed = False
@@ -540,6 +721,12 @@ class PortableEngine:
         self._start = self._now = time.monotonic_ns()
         self._end = self._start + duration
         self._slice_length = max(1, duration // SLICES)
+        for connection in self._slow:
+            connection.reading = READ
+            if connection.socket is not None:
+                while len(connection.since) < self._spec.pipeline_depth:
+                    self._queue(connection, self._now)
+                self._flush(connection)
         if self._think:
             # The first requests spread over one think time, so that connections do not march in step.
             places = len(self._active) * self._spec.pipeline_depth
@@ -558,9 +745,8 @@ class PortableEngine:
         for connection in self._active[self._begun : self._begun + batch]:
             if connection.socket is not None:
                 self._now = time.monotonic_ns()
-                for _ in range(self._spec.pipeline_depth):
-                    self._queue(connection, self._now)
-                self._flush(connection)
+                connection.owed = self._spec.pipeline_depth
+                self._send_owed(connection)
         self._begun += batch
 
     def _measure(self) -> None:
@@ -570,13 +756,18 @@ class PortableEngine:
             if self._phase is WINDOW and self._now >= self._end:
                 self._close_window()
             if self._phase is GRACE and (
-                (self._outstanding == 0 and self._taken == self._noticed) or self._now >= self._give_up
+                (self._outstanding == 0 and self._taken == self._noticed and self._changing == 0)
+                or self._now >= self._give_up
             ):
                 return
             if self._open_active == 0:
                 self._stopped = True
                 return
             horizon = self._end if self._phase is WINDOW else self._give_up
+            if self._sleepers:
+                self._wake_sleepers()
+                if self._sleepers:
+                    horizon = min(horizon, self._sleepers[0][0])
             timeout_s = min(1.0, max(0, horizon - self._now) / 1e9)
             spinning = False
             if self._phase is WINDOW and self._paced:
@@ -603,8 +794,18 @@ class PortableEngine:
             self._errors["timed out"] = self._errors.get("timed out", 0) + self._noticed - self._taken
             self._taken = self._noticed
         for connection in self._active:
-            if connection.since:
+            if connection.since or connection.connecting or connection.finishing:
                 self._fail(connection, "timed out")
+
+
+def _address_of(spec: LoadSpec) -> tuple[int, str | tuple[str, int], bool]:
+    """Return the family of sockets, what connect takes, and whether further source addresses can be had."""
+    if spec.host.startswith(UNIX):
+        return socket.AF_UNIX, spec.host.removeprefix(UNIX), False
+    address = ipaddress.ip_address(spec.host)
+    if address.version == 4:
+        return socket.AF_INET, (spec.host, spec.port), address.is_loopback
+    return socket.AF_INET6, (spec.host, spec.port), False
 
 
 def _kind_of(error: int | None) -> str:

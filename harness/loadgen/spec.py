@@ -17,6 +17,16 @@ MAX_RATE_RPS = 1e6
 """Highest rate that can be asked for: far beyond what one generator reaches, and its schedule still fits in memory."""
 
 
+UNIX = "unix:"
+"""What the host of a Unix socket begins with; its path follows."""
+
+LONGEST_UNIX_PATH = 107
+"""Bytes of a Unix socket's path (sun_path without its final zero, unix(7))."""
+
+SLOW_PAUSE_S = 0.05
+"""How long a slow reader reads nothing between two reads, in seconds, where its rate allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     """When requests are due.
@@ -67,8 +77,8 @@ class LoadSpec:
     """The load of one cell.
 
     Attributes:
-        host: Address of the server.
-        port: Its TCP port.
+        host: Address of the server: an IP address, or "unix:" and the path of a Unix socket.
+        port: Its TCP port; 0 for a Unix socket.
         request: What is sent. No two requests of a cell carry the same sequence: see `sequence_offset`.
         reply: What must come back, with the sequence of its request.
         connections: Active connections.
@@ -77,6 +87,14 @@ class LoadSpec:
         grace_s: How long replies are waited for after the end of a trial, and connections at the start of a cell.
         arrivals: When requests are due.
         think_time_s: Time between a reply and the next request in its place (closed loop), in seconds.
+        requests_per_connection: Requests after whose replies an active connection is closed and replaced (churn); 0:
+            never. The one that verifies a connection before the first trial does not count.
+        half_close: Whether such a connection is half-closed first, and closed when the server has closed its end too.
+        connections_per_s: Rate at which the connections of a cell are opened (ramp), whether those before are
+            established or not; 0: some at a time, as fast as the server accepts.
+        slow_connections: Further connections that read slowly, whatever the arrivals: each keeps `pipeline_depth`
+            requests in flight, and they count nowhere but in the errors and in `slow_replied`.
+        slow_bytes_per_s: What each of these reads at most, in bytes per second.
     """
 
     host: str
@@ -89,6 +107,11 @@ class LoadSpec:
     grace_s: float = 5.0
     arrivals: Arrivals = Arrivals()
     think_time_s: float = 0.0
+    requests_per_connection: int = 0
+    half_close: bool = False
+    connections_per_s: float = 0.0
+    slow_connections: int = 0
+    slow_bytes_per_s: int = 0
 
     def __post_init__(self) -> None:
         if self.request.framing != "size":
@@ -105,6 +128,30 @@ class LoadSpec:
             raise ValueError(f"think_time_s is {self.think_time_s:g}, must be at least 0")
         if self.think_time_s and self.arrivals.open_loop:
             raise ValueError("think_time_s belongs to a closed loop: leave it out, or leave the rate out")
+        self._check_connections()
+
+    def _check_connections(self) -> None:
+        if self.host.startswith(UNIX):
+            path = self.host.removeprefix(UNIX).encode()
+            if not 0 < len(path) <= LONGEST_UNIX_PATH:
+                raise ValueError(f"host {self.host!r}: the path must have 1 to {LONGEST_UNIX_PATH} bytes")
+            if self.port:
+                raise ValueError(f"port is {self.port}: a Unix socket has none, so it must be 0")
+        if self.requests_per_connection < 0:
+            raise ValueError(f"requests_per_connection is {self.requests_per_connection}, must be at least 0")
+        if self.half_close and not self.requests_per_connection:
+            raise ValueError("half_close ends connections that are replaced: it needs requests_per_connection")
+        if not 0 <= self.connections_per_s <= MAX_RATE_RPS:
+            raise ValueError(f"connections_per_s is {self.connections_per_s:g}, must be 0 to {MAX_RATE_RPS:g}")
+        if self.slow_connections < 0:
+            raise ValueError(f"slow_connections is {self.slow_connections}, must be at least 0")
+        if (self.slow_connections > 0) != (self.slow_bytes_per_s > 0):
+            raise ValueError("slow_connections and slow_bytes_per_s belong together: both above 0, or neither")
+
+    def slow_reading(self) -> tuple[int, int]:
+        """Return how many bytes a slow reader reads at most at once, and how many nanoseconds it then reads nothing."""
+        size = max(1, int(self.slow_bytes_per_s * SLOW_PAUSE_S))
+        return size, round(size / self.slow_bytes_per_s * 1e9)
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as JSON data."""
@@ -147,12 +194,17 @@ class ConnectResult:
         idle: Idle connections likewise.
         errors: Failures by kind, as in `TrialResult`.
         fault: Words on the first wrong reply, or empty.
+        slow: Slow readers likewise.
+        connection_time: Histogram of the time from connect(2) to the established connection in nanoseconds, as text
+            like the histograms of `TrialResult`.
     """
 
     connected: int
     idle: int
     errors: dict[str, int]
     fault: str = ""
+    slow: int = 0
+    connection_time: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON data."""
@@ -186,6 +238,10 @@ class TrialResult:
             be sent then or had to wait for a connection. Empty text in a closed loop without think time.
         spun_s: Part of `cpu_s` that went into watching the clock for the next due request, with nothing else to do.
         stopped: Why the trial ended before its time, or empty.
+        opened: Connections that were established in place of ones that had had their requests (churn).
+        connection_time: Histogram like `latency`: time from connect(2) to the established connection. Empty text
+            without churn.
+        slow_replied: Verified replies to slow readers in the window.
     """
 
     engine: str
@@ -206,6 +262,9 @@ class TrialResult:
     slip: str = ""
     spun_s: float = 0.0
     stopped: str = ""
+    opened: int = 0
+    connection_time: str = ""
+    slow_replied: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON data."""

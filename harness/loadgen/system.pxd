@@ -1,19 +1,23 @@
 # cython: language_level=3
 """The system calls of the native engine and their constants, as the C headers declare them, and the clock."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from posix.time cimport clock_gettime, timespec
 
 cdef extern from "<stdint.h>":
     int64_t INT64_MAX
+    uint64_t UINT64_MAX
 
 cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr:
         pass
     struct sockaddr_storage:
         uint16_t ss_family
-    int AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, MSG_DONTWAIT, MSG_NOSIGNAL
+    int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, SO_RCVBUF, SHUT_WR
+    int MSG_DONTWAIT, MSG_NOSIGNAL
     int socket_ "socket"(int domain, int kind, int protocol)
+    int bind_ "bind"(int fd, const sockaddr *address, uint32_t length)
+    int shutdown_ "shutdown"(int fd, int how)
     int connect_ "connect"(int fd, const sockaddr *address, uint32_t length)
     int setsockopt(int fd, int level, int name, const void *value, uint32_t length)
     int getsockopt(int fd, int level, int name, void *value, uint32_t *length)
@@ -22,7 +26,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:
-        pass
+        uint32_t s_addr
     struct in6_addr:
         pass
     struct sockaddr_in:
@@ -34,10 +38,16 @@ cdef extern from "<netinet/in.h>" nogil:
         uint16_t sin6_port
         in6_addr sin6_addr
     uint16_t htons(uint16_t port)
-    int IPPROTO_TCP
+    uint32_t htonl(uint32_t address)
+    int IPPROTO_IP, IPPROTO_TCP, IP_BIND_ADDRESS_NO_PORT
 
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY
+
+cdef extern from "<sys/un.h>" nogil:
+    struct sockaddr_un:
+        uint16_t sun_family
+        char sun_path[108]
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:

@@ -14,8 +14,8 @@ from scenarios.exchanges.echo import conversation
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Behaviour], int]]:
-    """Start a server with a behaviour and return its port."""
+def serve() -> Iterator[Callable[..., int]]:
+    """Start a server with a behaviour, on a listener of its own unless one is given, and return its TCP port."""
     sockets: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
@@ -31,12 +31,12 @@ def serve() -> Iterator[Callable[[Behaviour], int]]:
                 threads.append(threading.Thread(target=one, args=(connection, number, behave), daemon=True))
                 threads[-1].start()
 
-    def start(behave: Behaviour) -> int:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    def start(behave: Behaviour, listener: socket.socket | None = None) -> int:
+        listener = listener or socket.create_server(("127.0.0.1", 0), backlog=128)
         sockets.append(listener)
         threads.append(threading.Thread(target=accept, args=(listener, behave), daemon=True))
         threads[-1].start()
-        port: int = listener.getsockname()[1]
+        port: int = listener.getsockname()[1] if listener.family == socket.AF_INET else 0
         return port
 
     yield start
@@ -65,10 +65,8 @@ def generator(engine_name: str) -> Iterator[Callable[..., Engine]]:
 
     def make(port: int, *, size: int = SIZE, control_fd: int = -1, **load: object) -> Engine:
         talk = conversation(size)
-        values = {"connections": 2, "grace_s": 0.5, **load}
-        engines.append(
-            make_engine(engine_name, LoadSpec("127.0.0.1", port, talk.request, talk.reply, **values), control_fd)  # type: ignore[arg-type]
-        )
+        values = {"host": "127.0.0.1", "request": talk.request, "reply": talk.reply, "connections": 2, "grace_s": 0.5}
+        engines.append(make_engine(engine_name, LoadSpec(port=port, **{**values, **load}), control_fd))  # type: ignore[arg-type]
         return engines[-1]
 
     yield make

@@ -67,7 +67,9 @@ Serve = Callable[[Behaviour], int]
 
 def test_a_cell_is_connected_and_measured(serve: Serve, process: Process, engine_name: str) -> None:
     process.send({"spec": spec(serve(echo)), "engine": engine_name})
-    assert process.ask({"command": "connect"}) == {"connected": 2, "idle": 1, "errors": {}, "fault": ""}
+    opened = process.ask({"command": "connect"})
+    assert decode(opened.pop("connection_time")).get_total_count() == 3
+    assert opened == {"connected": 2, "idle": 1, "slow": 0, "errors": {}, "fault": ""}
     for _ in range(2):
         result = TrialResult.from_json(process.ask({"command": "trial", "duration_s": 0.1})["result"])
         assert_adds_up(result)

@@ -86,6 +86,8 @@ def test_a_connect_result_is_json() -> None:
         "idle": 2,
         "errors": {"reset": 3},
         "fault": "words",
+        "slow": 0,
+        "connection_time": "",
     }
 
 
@@ -116,13 +118,24 @@ def test_arrivals_that_contradict_themselves_are_refused(values: dict[str, objec
         ({"pipeline_depth": 0}, "pipeline_depth is 0"),
         ({"grace_s": -1.0}, "grace_s is -1"),
         ({"think_time_s": float("nan")}, "think_time_s is nan"),
+        ({"request": Message(bytes(8), framing="http")}, "framing of a request"),
+        ({"requests_per_connection": -1}, "requests_per_connection is -1"),
+        ({"half_close": True}, "needs requests_per_connection"),
+        ({"connections_per_s": float("nan")}, "connections_per_s is nan"),
+        ({"connections_per_s": -1.0}, "connections_per_s is -1"),
+        ({"slow_connections": -1}, "slow_connections is -1"),
+        ({"slow_connections": 1}, "belong together"),
+        ({"slow_bytes_per_s": 1}, "belong together"),
+        ({"host": "unix:/tmp/x"}, "port is 1"),
+        ({"host": "unix:", "port": 0}, "1 to 107 bytes"),
+        ({"host": "unix:/" + "x" * 107, "port": 0}, "1 to 107 bytes"),
         ({"think_time_s": 1.0, "arrivals": Arrivals("constant", 5.0)}, "belongs to a closed loop"),
     ],
 )
 def test_loads_that_contradict_themselves_are_refused(values: dict[str, object], words: str) -> None:
     message = Message(bytes(8))
     with pytest.raises(ValueError, match=words):
-        LoadSpec("127.0.0.1", 1, message, message, **{"connections": 1, **values})  # type: ignore[arg-type]
+        LoadSpec(**{"host": "127.0.0.1", "port": 1, "request": message, "reply": message, "connections": 1, **values})  # type: ignore[arg-type]
 
 
 def test_connections_never_share_a_sequence_number() -> None:
