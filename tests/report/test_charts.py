@@ -257,6 +257,21 @@ def test_open_loop_latency_is_labelled_so() -> None:
     assert "Open loop" in prose(figure)
 
 
+def test_latency_runs_along_the_load_of_an_open_loop_with_connections_in_panels() -> None:
+    cells = DataFrame(
+        [
+            cell(connections=connections, loop="open", rate_percent=percent, p50_us=percent * 2.0, p99_us=percent * 9.0)
+            for connections in (10, 100)
+            for percent in (10, 50, 95)
+        ]
+    )
+    figure = figure_of(latency.figure(named(cells), "A run"))
+    assert line_of(figure, "one", panel=0) == ([10, 50, 95], [20, 100, 190])
+    assert line_of(figure, "one", panel=3) == ([10, 50, 95], [90, 450, 855])
+    assert "p99, 100 connections" in texts(figure)
+    assert "% of each backend's capacity" in prose(figure)
+
+
 def test_a_percentile_beyond_the_samples_is_left_out_and_said() -> None:
     figure = figure_of(latency.figure(ladder(p99_us=math.nan), "t"))
     assert figure.axes[1].get_lines()[:] == []

@@ -31,6 +31,13 @@ OTHER_AXES = ("loop", "message_size", "pipeline_depth", "idle_connections")
 
 PERCENTILES = {"p50": "p50_us", "p99": "p99_us"}
 
+ALONG = {
+    "rate_percent": "load (% of each backend's capacity in a closed loop)",
+    "rate": "load (requests/s due)",
+    "connections": "connections",
+}
+"""Axis -> its label; the first that has several values runs through the panels."""
+
 MISSING_TAIL = "A percentile that the number of samples does not support is left out."
 
 LOOPS = {
@@ -48,13 +55,17 @@ def figure(cells: "DataFrame", title: str) -> "Figure | None":
     notes = [*([MISSING_TAIL] if found["p99_us"].isna().any() else []), *missing_notes(cells)]
     notes = [*(LOOPS[loop] for loop in found["loop"].unique() if loop in LOOPS), *notes]
     styles = looks(zip(found["series"], found["backend"], strict=True))
-    if found["connections"].nunique() > 1:
-        return _along_connections(found, title, styles, notes)
+    for axis, subject in ALONG.items():
+        if axis in found and found[axis].nunique() > 1:
+            return _along(axis, subject, found, title, styles, notes)
     return _by_backend(found, title, styles, notes)
 
 
-def _along_connections(found: "DataFrame", title: str, styles: dict[str, "Look"], notes: list[str]) -> "Figure":
-    chosen = panels(found, OTHER_AXES)
+def _along(
+    axis: str, subject: str, found: "DataFrame", title: str, styles: dict[str, "Look"], notes: list[str]
+) -> "Figure":
+    others = (*OTHER_AXES, "connections") if axis != "connections" else OTHER_AXES
+    chosen = panels(found, others, axis)
     direct = len(chosen) * len(PERCENTILES) <= DIRECT_PANELS
     grid = Grid(
         rows=len(chosen),
@@ -66,21 +77,24 @@ def _along_connections(found: "DataFrame", title: str, styles: dict[str, "Look"]
     sheet, axes = lay_out(
         grid,
         title,
-        f"Latency percentiles against connections · {conditions(found, OTHER_AXES)}",
-        legend=None if direct else top_down(chosen[0], styles, "connections", "p50_us"),
+        f"Latency percentiles against {subject} · {conditions(found, others)}",
+        legend=None if direct else top_down(chosen[0], styles, axis, "p50_us"),
         key=hollow_key(found, "so this is not what the backend can do"),
         notes=notes,
     )
     for number, place in enumerate(axes):
         panel = chosen[number // len(PERCENTILES)]
         name, column = list(PERCENTILES.items())[number % len(PERCENTILES)]
-        lines(place, panel.cells[panel.cells[column].notna()], "connections", column, styles)
+        lines(place, panel.cells[panel.cells[column].notna()], axis, column, styles)
         place.set_title(f"{name}, {panel.title}" if panel.title else name)
-        place.set_xlabel("connections")
+        place.set_xlabel(subject)
         place.tick_params(labelleft=number % len(PERCENTILES) == 0)
     for place in axes[:: len(PERCENTILES)]:
         place.set_ylabel(_axis_label(found))
-    log_axis(axes[0], "x", found["connections"])
+    if axis == "rate_percent":
+        axes[0].set_xlim(0, None)
+    else:
+        log_axis(axes[0], "x", found[axis])
     duration_axis(axes[0], "y")
     if direct:
         for place in axes:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.report.charts.look import count, size
+from harness.report.charts.look import count, duration, size
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -16,6 +16,10 @@ AXES: dict[str, Callable[[Any], str]] = {
     "pipeline_depth": lambda value: f"pipeline depth {value}",
     "connections": lambda value: f"{count(value)} connection{'' if value == 1 else 's'}",
     "idle_connections": lambda value: f"{count(value)} idle",
+    "rate": lambda value: f"{count(value)} requests/s due",
+    "rate_percent": lambda value: f"{value}% of capacity due",
+    "reply_delay_us": lambda value: f"replies {duration(value)} late",
+    "cpu_work_us": lambda value: f"{duration(value)} of work",
 }
 """Column -> how one of its values is named."""
 
@@ -73,9 +77,16 @@ def measured(cells: "DataFrame", column: str) -> "DataFrame":
     return cells[(cells["refusal"] == "") & cells[column].notna()]
 
 
-def panels(cells: "DataFrame", columns: Sequence[str]) -> list[Panel]:
-    """Return one panel for each combination of these columns, in ascending order, titled by those that vary."""
-    varying = [column for column in (*columns, *own_axes(cells)) if cells[column].nunique() > 1]
+def panels(cells: "DataFrame", columns: Sequence[str], along: str = "") -> list[Panel]:
+    """Return one panel for each combination of columns, in ascending order, titled by those that vary.
+
+    Args:
+        cells: What is shown.
+        columns: Axes of the load; those that only this scenario has are added.
+        along: The axis that runs through each panel.
+    """
+    axes = [column for column in dict.fromkeys((*columns, *own_axes(cells))) if column != along]
+    varying = [column for column in axes if cells[column].nunique() > 1]
     if not varying:
         return [Panel("", cells)]
     return [
