@@ -34,6 +34,11 @@ results = st.builds(
     slices=st.lists(counts, max_size=10),
     cpu_s=seconds,
     fault=texts,
+    due=counts,
+    waiting=counts,
+    slip=texts,
+    spun_s=seconds,
+    stopped=texts,
 )
 usages = st.builds(
     ServerUsage,
@@ -128,6 +133,12 @@ def has_default(path: tuple[str, ...]) -> bool:
     kind = {"result": TrialResult, "server": ServerUsage}[path[0]] if len(path) > 1 else Record
     [field] = [field for field in dataclasses.fields(kind) if field.name == path[-1]]
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+@pytest.mark.parametrize("value", [10**400, 2**63, -(2**63), 1.0, True, "1", None])
+def test_a_count_must_be_a_whole_number_that_tables_can_hold(value: object) -> None:
+    with pytest.raises(RecordError, match="replied"):
+        Record.from_json(edited(("result", "replied"), value))
 
 
 @pytest.mark.parametrize("path", PLACES[1:], ids=".".join)

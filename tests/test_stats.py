@@ -113,6 +113,13 @@ def test_the_interval_of_a_median_is_repeatable_and_encloses_it() -> None:
     assert low <= 3 <= high
 
 
+@given(st.lists(st.floats(0, 1e6), min_size=3, max_size=12))
+def test_the_interval_is_that_of_a_plain_bootstrap(known: list[float]) -> None:
+    resamples = np.random.default_rng(len(known)).integers(0, len(known), (stats.RESAMPLES, len(known)))
+    medians = np.median(np.sort(known)[resamples], axis=1)
+    assert stats.median_interval(known) == pytest.approx(tuple(np.quantile(medians, [0.025, 0.975])))
+
+
 def test_the_interval_covers_the_true_median_about_as_often_as_it_says() -> None:
     generator = np.random.default_rng(1)
     covered = 0
