@@ -23,6 +23,8 @@ PURE = {
     "harness.stats": {"harness.loadgen.spec", "harness.record", "harness.loadgen.histogram", "harness.histogram_text"},
     "harness.loadgen.spec": {"scenarios.session"},
     "harness.loadgen.schedule": {"harness.loadgen.spec"},
+    "harness.loadgen.merge": {"harness.loadgen.histogram", "harness.loadgen.spec"},
+    "harness.loadgen.framing": set(),
 }
 """Modules that compute and do nothing else -> the modules of ours that they may import."""
 

@@ -310,7 +310,7 @@ cdef class NativeEngine:
         for index in range(load.total):
             load.connections[index].fd = -1
             restart_head(&load.connections[index].head)
-            load.connections[index].offset = sequence_offset(index)
+            load.connections[index].offset = sequence_offset(spec.first_connection + index)
         load.epoll = epoll_create1(EPOLL_CLOEXEC)
         if load.epoll < 0:
             raise OSError(errno, "epoll_create1")
@@ -373,6 +373,8 @@ cdef class NativeEngine:
             raise ValueError(f"duration_s is {duration_s:g}, must be above 0 and at most 1e9")
         duration = round(duration_s * 1e9)
         dues = due_times(self.spec.arrivals, duration_s, self.trials) if load.open_loop else b""
+        if self.spec.parts > 1:
+            dues = dues[self.spec.part :: self.spec.parts]
         self.trials += 1
         self.forget_errors()
         memset(load.latency, 0, COUNTS * sizeof(uint64_t))

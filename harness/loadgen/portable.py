@@ -76,11 +76,11 @@ class _Connection:
         "queued", "reading", "reply_bytes", "sent", "sent_bytes", "since", "slow", "socket", "verifying",
     )  # fmt: skip
 
-    def __init__(self, index: int, slow: bool) -> None:
+    def __init__(self, index: int, offset: int, slow: bool) -> None:
         self.index = index
         self.slow = slow
         self.head = Head()
-        self.offset = sequence_offset(index)
+        self.offset = offset
         self.queued = self.sent = self.answered = 0
         self.sent_bytes = self.reply_bytes = 0
         self.since: deque[int] = deque()  # when each unanswered request was sent, or due
@@ -118,7 +118,10 @@ class PortableEngine:
         self._inbox = bytearray(RECEIVE_BYTES)
         self._inbox_view = memoryview(self._inbox)
         first_slow = spec.connections + spec.idle_connections
-        self._all = [_Connection(index, index >= first_slow) for index in range(first_slow + spec.slow_connections)]
+        self._all = [
+            _Connection(index, sequence_offset(spec.first_connection + index), index >= first_slow)
+            for index in range(first_slow + spec.slow_connections)
+        ]
         self._slow = self._all[first_slow:]
         self._slow_bytes, self._slow_pause = spec.slow_reading() if spec.slow_connections else (0, 0)
         self._changing = 0  # connections that are connecting or finishing
@@ -200,7 +203,7 @@ class PortableEngine:
         duration, grace = round(duration_s * 1e9), round(self._spec.grace_s * 1e9)
         self._reset_counters()
         if self._open_loop:
-            self._dues = due_times(self._spec.arrivals, duration_s, self._trials)
+            self._dues = due_times(self._spec.arrivals, duration_s, self._trials)[self._spec.part :: self._spec.parts]
         self._trials += 1
         self._errors, self._fault = {}, ""
         self._phase = OPENING

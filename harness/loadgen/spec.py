@@ -95,6 +95,10 @@ class LoadSpec:
         slow_connections: Further connections that read slowly, whatever the arrivals: each keeps `pipeline_depth`
             requests in flight, and they count nowhere but in the errors and in `slow_replied`.
         slow_bytes_per_s: What each of these reads at most, in bytes per second.
+        first_connection: Number of the first connection, where several generators share a load: see
+            `sequence_offset`.
+        part: Which generator of those this is, from 0; it follows every `parts`-th request of the schedule.
+        parts: How many there are.
     """
 
     host: str
@@ -112,6 +116,9 @@ class LoadSpec:
     connections_per_s: float = 0.0
     slow_connections: int = 0
     slow_bytes_per_s: int = 0
+    first_connection: int = 0
+    part: int = 0
+    parts: int = 1
 
     def __post_init__(self) -> None:
         if self.request.framing != "size":
@@ -137,6 +144,8 @@ class LoadSpec:
                 raise ValueError(f"host {self.host!r}: the path must have 1 to {LONGEST_UNIX_PATH} bytes")
             if self.port:
                 raise ValueError(f"port is {self.port}: a Unix socket has none, so it must be 0")
+        if self.first_connection < 0 or not 0 <= self.part < self.parts:
+            raise ValueError(f"part {self.part} of {self.parts} from connection {self.first_connection} on is none")
         if self.requests_per_connection < 0:
             raise ValueError(f"requests_per_connection is {self.requests_per_connection}, must be at least 0")
         if self.half_close and not self.requests_per_connection:
@@ -242,6 +251,7 @@ class TrialResult:
         connection_time: Histogram like `latency`: time from connect(2) to the established connection. Empty text
             without churn.
         slow_replied: Verified replies to slow readers in the window.
+        processes: How many generators saw this together; `cpu_s` and `spun_s` are sums over them.
     """
 
     engine: str
@@ -265,6 +275,7 @@ class TrialResult:
     opened: int = 0
     connection_time: str = ""
     slow_replied: int = 0
+    processes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON data."""
