@@ -24,7 +24,7 @@ class Ratio:
     Attributes:
         metric: Column of the trials' table.
         median: Median of the paired ratios; NaN if no round has both.
-        low: Lower end of its confidence interval; NaN with fewer than three pairs.
+        low: Lower end of its confidence interval; NaN with fewer than `stats.ROUNDS_FOR_INTERVAL` pairs.
         high: Upper end.
         pairs: Rounds that have both.
         at_least: Whether the generator held the backend up, so that its throughput is a lower bound.

@@ -16,7 +16,8 @@ SAMPLES_BEYOND = 10
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-ROUNDS_FOR_INTERVAL = 3
+ROUNDS_FOR_INTERVAL = 5
+"""With fewer, even the smallest and the largest value enclose the median too rarely: 3 values miss it 1 time in 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,32 @@ def _highest_values() -> NDArray[np.int64]:
 
 
 def median_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
-    """Return the confidence interval (95%) of a median by the percentile bootstrap, or NaNs below three values.
+    """Return the confidence interval (95%) of a median, or NaNs below `ROUNDS_FOR_INTERVAL` values.
 
-    The same values always give the same interval. (Efron, Tibshirani: An Introduction to the Bootstrap, chapter 13.)
+    It is the percentile bootstrap's, which for few values is too narrow (7 values: it misses 1 time in 8), widened to
+    the exact one between two of the sorted values, which follows from the binomial distribution. The same values
+    always give the same interval. (Efron, Tibshirani: An Introduction to the Bootstrap, chapter 13; Conover: Practical
+    Nonparametric Statistics, section 3.2.)
     """
-    known = np.asarray(values, np.float64)
+    known = np.sort(np.asarray(values, np.float64))
     if len(known) < ROUNDS_FOR_INTERVAL or not np.isfinite(known).all():
         return math.nan, math.nan
-    medians = np.sort(known)[_middle_ranks(len(known))].mean(axis=1)
+    medians = known[_middle_ranks(len(known))].mean(axis=1)
     low, high = np.quantile(medians, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    outside = _values_outside(len(known))
+    return float(min(low, known[outside])), float(max(high, known[-1 - outside]))
+
+
+@cache
+def _values_outside(size: int) -> int:
+    """Return how many of so many values may lie on each side of an interval that encloses the median at 95%."""
+    outside, ways = 0, 1
+    total = ways
+    while total / 2**size <= (1 - CONFIDENCE) / 2:
+        outside += 1
+        ways = ways * (size - outside + 1) // outside
+        total += ways
+    return max(0, outside - 1)
 
 
 @cache

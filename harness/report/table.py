@@ -8,6 +8,7 @@ import pandas as pd
 
 from harness.compare import Ratio, ratio
 from harness.report.frame import CELL_COLUMNS, Frames
+from harness.stats import ROUNDS_FOR_INTERVAL
 
 COLUMNS = [
     "backend",
@@ -26,7 +27,7 @@ LEGEND = {
     "≤": "the generator was the bottleneck for the baseline: an upper bound",
     "±": "the generator was the bottleneck for both: the ratio says nothing of the backends",
     "=": "the interval includes 1: no difference is shown",
-    "?": "fewer than three rounds: no interval, so no difference is shown",
+    "?": f"fewer than {ROUNDS_FOR_INTERVAL} rounds: no interval, so no difference is shown",
     "-": "too few samples for this percentile (ten must lie beyond it)",
 }
 """Mark -> what it means; only those that occur are explained."""
@@ -146,4 +147,10 @@ def _ratio_text(found: Ratio) -> str:
     if math.isnan(found.low):
         return f"{bound}{found.median:.2f} ?"
     mark = " =" if found.low <= 1 <= found.high else ""
-    return f"{bound}{found.median:.2f} [{found.low:.2f}, {found.high:.2f}]{mark}"
+    return f"{bound}{found.median:.2f} [{_end_text(found.low)}, {_end_text(found.high)}]{mark}"
+
+
+def _end_text(value: float) -> str:
+    """Return an interval's end, so precise that one beside 1 does not look like 1."""
+    text = f"{value:.2f}"
+    return f"{value:.3f}" if text == "1.00" and value != 1 else text

@@ -37,14 +37,20 @@ def test_a_trial_has_its_costs_per_request() -> None:
 
 
 def test_a_cell_has_medians_over_rounds_and_percentiles_of_the_merged_histogram() -> None:
-    (row,) = tabulate(rounds("epoll", [9_000, 10_000, 20_000])).cells.to_dict("records")
+    (row,) = tabulate(rounds("epoll", [9_000, 9_500, 10_000, 15_000, 20_000])).cells.to_dict("records")
     assert row["throughput_rps"] == 10_000
     assert row["throughput_low"] == 9_000
     assert row["throughput_high"] == 20_000
-    assert row["samples"] == 3 * 5_010
-    assert row["rounds"] == 3
+    assert row["samples"] == 5 * 5_010
+    assert row["rounds"] == 5
     assert row["p999_us"] == pytest.approx(9_000, rel=1e-3)
     assert row["user_us"] + row["system_us"] == pytest.approx(row["cpu_us"])
+
+
+def test_an_end_of_an_interval_beside_1_is_not_written_as_1() -> None:
+    rates = [9_980, 9_981, 9_982, 9_983, 9_984]
+    (table,) = point_tables(tabulate([*rounds("fast", [10_000] * 5), *rounds("slow", rates)]))
+    assert table.rows[1][3] == "1.00 [0.998, 0.998]"
 
 
 def test_void_trials_do_not_count_and_name_the_reason() -> None:
@@ -70,16 +76,16 @@ def test_records_without_any_number_have_all_columns() -> None:
 
 
 def test_a_table_is_sorted_by_throughput_and_compared_with_the_fastest() -> None:
-    (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3), refused()]))
+    (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 5), *rounds("fast", [10_000] * 5), refused()]))
     assert [row[0] for row in table.rows] == ["fast", "slow"]
     assert table.rows[0][3] == "baseline"
     assert table.rows[1][3] == "0.50 [0.50, 0.50]"
     assert table.failures == [("select", "refused: too many")]
-    assert table.title == "synthetic: echo of 64 B, 10 connections, closed loop, 3 rounds"
+    assert table.title == "synthetic: echo of 64 B, 10 connections, closed loop, 5 rounds"
 
 
 def test_the_baseline_can_be_chosen() -> None:
-    (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 3), *rounds("fast", [10_000] * 3)]), "slow")
+    (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 5), *rounds("fast", [10_000] * 5)]), "slow")
     assert table.rows[0][3] == "2.00 [2.00, 2.00]"
 
 
@@ -101,7 +107,7 @@ def test_the_terminal_shows_lower_bounds_loops_engines_and_missing_percentiles()
 
 
 def test_only_marks_that_occur_are_explained() -> None:
-    text = shown(rounds("epoll", [10_000] * 3))
+    text = shown(rounds("epoll", [10_000] * 5))
     assert "lower bound" not in text
     assert "includes 1" not in text
 
@@ -127,7 +133,7 @@ def test_names_are_text_whatever_they_look_like(name: str) -> None:
     ],
 )
 def test_what_is_no_text_in_a_name_or_a_reason_does_no_harm(tmp_path: Path, name: str, as_text: str) -> None:
-    records = [*rounds(name, [1e4] * 3), refused(name + "2", reason=f"log: {name}")]
+    records = [*rounds(name, [1e4] * 5), refused(name + "2", reason=f"log: {name}")]
     frames = tabulate(records)
     assert list(frames.cells["backend"]) == [as_text, as_text + "2"]
     assert frames.cells["refusal"][1] == f"refused: log: {as_text}"
@@ -145,14 +151,14 @@ def test_a_trial_that_took_no_time_has_no_rate() -> None:
 
 def test_a_bound_on_either_side_is_shown_and_explained() -> None:
     bound = (Verdict("generator-bound", "…"),)
-    text = shown([*rounds("fast", [10_000] * 3, verdicts=bound), *rounds("slow", [5_000] * 3)])
+    text = shown([*rounds("fast", [10_000] * 5, verdicts=bound), *rounds("slow", [5_000] * 5)])
     assert "≤ 0.50 [0.50, 0.50]" in text
     assert "for the baseline: an upper bound" in text
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal(width: int) -> None:
-    text = shown([*rounds("a-backend-name", [123_456] * 3), *rounds("another", [100_000] * 3)], width)
+    text = shown([*rounds("a-backend-name", [123_456] * 5), *rounds("another", [100_000] * 5)], width)
     assert all(len(line) <= width for line in text.splitlines())
     assert "123,456" in text
 
@@ -169,7 +175,7 @@ def test_the_markdown_names_machine_and_command() -> None:
     assert "muxbench run quick -b 'a b'" in document
 
 
-@pytest.mark.parametrize("records", [[], [refused()], [*rounds("epoll", [1e4] * 3), refused()]])
+@pytest.mark.parametrize("records", [[], [refused()], [*rounds("epoll", [1e4] * 5), refused()]])
 def test_the_report_of_any_run_can_be_written(tmp_path: Path, records: list[Record]) -> None:
     files = write_report(tabulate(records), {}, tmp_path / "report")
     assert all(file.exists() for file in files)
