@@ -57,7 +57,7 @@ def test_connections_are_replaced_after_their_requests(
     result = engine.trial(0.4)
     assert_adds_up(result)
     assert (result.errors, result.fault) == ({}, "")
-    assert result.opened > 10
+    assert result.opened > 0
     assert decode(result.connection_time).get_total_count() == result.opened
     assert len(ledger.requests) == 2 + result.opened
     assert sum(ledger.requests.values()) == 2 + result.sent + result.waiting
