@@ -188,14 +188,18 @@ cdef void measure(Load *load) noexcept nogil:
             if load.sleeper_count and load.sleepers[load.sleeper_head].until < horizon:
                 horizon = load.sleepers[load.sleeper_head].until
         timeout_ms = until_ms(load.now, horizon)
-        spinning = False
+        spinning = load.busy and load.outstanding and load.phase == WINDOW
+        if spinning:
+            timeout_ms = 0
         if load.phase == WINDOW and load.paced:
             if load.now >= load.next_due:
                 notice(load)
             if load.next_due < horizon:
                 horizon = load.next_due
             gap = horizon - load.now - SPIN_NS
-            if gap > 0:
+            if spinning:
+                pass
+            elif gap > 0:
                 # ppoll on the epoll descriptor, because epoll_wait counts in milliseconds and epoll_pwait2 is young.
                 sleep.tv_sec = gap // 1_000_000_000
                 sleep.tv_nsec = gap % 1_000_000_000
@@ -284,6 +288,7 @@ cdef class NativeEngine:
         load.total = load.first_slow + spec.slow_connections
         load.churn = spec.requests_per_connection
         load.half_close = spec.half_close
+        load.busy = spec.busy_wait
         self.set_address(spec.host, spec.port)
         if spec.slow_connections:
             load.slow_bytes, load.slow_pause = spec.slow_reading()

@@ -27,12 +27,21 @@ class Engine(Protocol):
 
 def native_missing() -> str:
     """Return why there is no native engine here, in one line, or an empty text if there is one."""
-    if importlib.util.find_spec("harness.loadgen.engine") is None:
-        return "the native engine was not built: it needs Linux and a C compiler when muxbench is installed"
+    return _missing("harness.loadgen.engine", "the native engine")
+
+
+def reference_missing() -> str:
+    """Return why there is no reference server here, in one line, or an empty text if there is one."""
+    return _missing("harness.loadgen.reference", "the native reference server")
+
+
+def _missing(module: str, name: str) -> str:
+    if importlib.util.find_spec(module) is None:
+        return f"{name} was not built: it needs Linux and a C compiler when muxbench is installed"
     try:
-        importlib.import_module("harness.loadgen.engine")
+        importlib.import_module(module)
     except ImportError as fault:
-        return f"the native engine does not load: {fault}"
+        return f"{name} does not load: {fault}"
     return ""
 
 

@@ -97,6 +97,7 @@ cdef struct Load:
     # the trial
     Phase phase
     bint open_loop
+    bint busy  # watches for replies without sleeping
     bint paced  # something is due by the clock: open loop, or think time
     bint aborted
     int64_t now

@@ -772,13 +772,14 @@ class PortableEngine:
                 if self._sleepers:
                     horizon = min(horizon, self._sleepers[0][0])
             timeout_s = min(1.0, max(0, horizon - self._now) / 1e9)
-            spinning = False
+            spinning = self._spec.busy_wait and self._outstanding > 0 and self._phase is WINDOW
+            timeout_s = 0.0 if spinning else timeout_s
             if self._phase is WINDOW and self._paced:
                 if self._now >= self._next_due:
                     self._notice()
                 gap = min(horizon, self._next_due) - self._now - SPIN_NS
-                spinning = gap <= 0
-                timeout_s = max(0, gap) // 1_000_000 / 1000
+                spinning = spinning or gap <= 0
+                timeout_s = 0.0 if spinning else gap // 1_000_000 / 1000
             elif self._phase is WINDOW and self._begun < len(self._active):
                 self._begin_connections(found)
                 timeout_s = 0.0

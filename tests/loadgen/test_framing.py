@@ -135,7 +135,7 @@ def test_responses_with_any_good_head_are_measured(serve: Serve, engine_name: st
     port = serve(answering(lambda number, sequence: GOOD[number % len(GOOD)] + body(sequence)))
     result = measure(engine_name, port, pipeline_depth=depth)
     assert (result.errors, result.fault) == ({}, "")
-    assert result.replied > 10
+    assert result.replied > 3
 
 
 def test_responses_in_random_pieces_are_put_together(serve: Serve, engine_name: str) -> None:
@@ -156,7 +156,7 @@ def test_responses_in_random_pieces_are_put_together(serve: Serve, engine_name: 
 
     result = measure(engine_name, serve(drip))
     assert (result.errors, result.fault) == ({}, "")
-    assert result.replied > 10
+    assert result.replied > 3
 
 
 @pytest.mark.parametrize(
