@@ -212,6 +212,47 @@ def report(source: Path, output: Path | None, baseline: str | None) -> None:
     _say_written(microbench.draw(frame, output or source.parent / f"{source.stem}-report"), console)
 
 
+@main.command()
+@click.option(
+    "--duration", default=10, show_default=True, help="Length of each trial in whole seconds; p99.9 needs 10."
+)
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the chart. Default: none.")
+@click.option(
+    "--generator", type=click.Choice(["native", "portable"]), help="Load generator. Default: native if built."
+)
+def calibrate(duration: int, output: Path | None, generator: str | None) -> None:
+    """Measure servers whose behaviour is known, and show whether this tool tells the truth on this machine.
+
+    The exit status is 1 if a value is off.
+    """
+    from harness import calibrate as calibration
+    from harness import machine
+    from harness.loadgen.engines import default_engine
+    from harness.process import ChildFailedError
+    from harness.report import calibration as shown
+
+    console = _console()
+    cpus = machine.split_cpus()
+    try:
+        measured = calibration.calibrate(
+            generator or default_engine(),
+            duration,
+            servers=cpus.servers,
+            generators=cpus.generators,
+            observe=lambda case: console.print(f"measuring: {case.name}", markup=False),
+        )
+        passed = shown.render(measured, console)
+        if output is not None:
+            _say_written(shown.draw(measured, output), console)
+    except calibration.CalibrationError as fault:
+        raise click.UsageError(str(fault)) from None
+    except ChildFailedError as fault:
+        raise click.ClickException(str(fault)) from None
+    except OSError as fault:
+        raise click.ClickException(f"{fault.filename}: {fault.strerror}") from None
+    sys.exit(0 if passed else 1)
+
+
 def _console() -> Console:
     """Return standard output; a file or a pipe, which has no width, is as wide as the widest table."""
     from rich.console import Console

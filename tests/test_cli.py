@@ -170,6 +170,9 @@ def test_an_interrupted_run_keeps_what_it_measured_and_leaves_no_process(tmp_pat
         (["run", "quick", "--backend", "epoll", "--baseline", "poll"], "baseline"),
         (["run", "quick", "--output", "/proc/run"], "/proc/run"),
         (["report", "/no/such/run"], "/no/such/run"),
+        (["run", "quick", "--rate", "100"], "a closed loop has no rate"),
+        (["run", "quick", "--arrivals", "poisson"], "need either a rate"),
+        (["calibrate", "--duration", "0"], "duration"),
         (["rum"], "run"),
     ],
 )
