@@ -53,6 +53,7 @@ def main() -> None:
 @click.option("--rate", callback=_split, help="Requests due per second in an open loop, such as 1000,5000.")
 @click.option("--rate-percent", callback=_split, help="The same in percent of each backend's closed-loop capacity.")
 @click.option("--think-time", help='Time between a reply and the next request of a closed loop, such as "1ms".')
+@click.option("--requests-per-connection", callback=_split, help="Churn: a connection is replaced after so many.")
 @click.option("--reply-delay", callback=_split, help='Delay of each reply, such as "1ms,10ms"; the server waits.')
 @click.option("--cpu-work", callback=_split, help='CPU work for each reply, such as "50us"; the server works.')
 @click.option("--duration", help='Length of one trial, such as "500ms" or "2s".')

@@ -110,7 +110,7 @@ def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_li
 def refusal(candidate: Candidate, point: Point, descriptor_limit: int) -> str:
     """Return why this backend is not measured at this point, or an empty text."""
     traits = candidate.backend.traits
-    connections = point.connections + point.idle_connections
+    connections = point.connections + point.idle_connections + point.slow_connections
     needed = connections + SPARE_DESCRIPTORS
     if traits.max_descriptors is not None and connections + SPARE_DESCRIPTORS > traits.max_descriptors:
         room = traits.max_descriptors - SPARE_DESCRIPTORS

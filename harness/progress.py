@@ -50,6 +50,10 @@ class RunProgress:
             words += f", {point.rate:,} requests/s"
         if point.rate_percent:
             words += f", at {point.rate_percent}% of capacity"
+        if point.requests_per_connection:
+            words += f", {point.requests_per_connection:,} requests on each connection"
+        if point.slow_connections:
+            words += f", {point.slow_connections:,} slow readers"
         if point.reply_delay_us:
             words += f", replies {point.reply_delay_us:,} us late"
         if point.cpu_work_us:

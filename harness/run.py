@@ -175,6 +175,7 @@ class Run:
 
     def _load(self, point: Point, address: tuple[str, int], arrivals: Arrivals) -> LoadSpec:
         conversation = self._exchange.conversation(point.message_size)
+        load = self._plan.scenario.load
         return LoadSpec(
             host=address[0],
             port=address[1],
@@ -185,7 +186,12 @@ class Run:
             pipeline_depth=point.pipeline_depth,
             grace_s=GRACE_S,
             arrivals=arrivals,
-            think_time_s=self._plan.scenario.load.think_time,
+            think_time_s=load.think_time,
+            requests_per_connection=point.requests_per_connection,
+            half_close=load.half_close,
+            connections_per_s=load.connections_per_second,
+            slow_connections=point.slow_connections,
+            slow_bytes_per_s=load.slow_rate if point.slow_connections else 0,
         )
 
     def _arrivals(self, rate_rps: float) -> Arrivals:

@@ -54,6 +54,7 @@ PipelineDepth = Annotated[int, Field(ge=1, le=1024)]
 
 
 Rate = Annotated[int, Field(ge=0, le=MAX_RATE_RPS)]
+Requests = Annotated[int, Field(ge=0, le=1_000_000_000)]
 RatePercent = Annotated[int, Field(ge=0, le=1000)]
 ServiceTime = Annotated[Duration, Field(ge=0, le=10)]
 
@@ -63,7 +64,7 @@ class _Table(BaseModel):
 
 
 class Load(_Table):
-    """How requests arrive. The first six fields are axes.
+    """How requests arrive. The first eight fields are axes.
 
     Attributes:
         connections: Active connections.
@@ -72,10 +73,15 @@ class Load(_Table):
         pipeline_depth: Requests in flight on each connection: exactly (closed loop) or at most (open loop).
         rate: Requests due per second, on average; only in an open loop.
         rate_percent: The same, as a share of what each backend answers in a closed loop over the same connections.
+        requests_per_connection: Requests after which a connection is closed and replaced (churn); 0: it stays.
+        slow_connections: Further connections that ask without pause and read slowly.
         arrivals: "closed" sends a request when another is answered; "constant", "poisson" and "bursts" are open loops.
         burst_period: Length of a burst and the silence after it, in seconds.
         burst_duty: Share of the period in which requests arrive.
         think_time: Time between a reply and the next request of a closed loop, in seconds.
+        half_close: Whether churn half-closes a connection and waits for the server to close its end.
+        slow_rate: What each slow connection reads at most, in bytes per second.
+        connections_per_second: Rate at which connections are opened before measuring (ramp); 0: at once.
     """
 
     connections: Axis[Connections] = (1,)
@@ -84,10 +90,15 @@ class Load(_Table):
     pipeline_depth: Axis[PipelineDepth] = (1,)
     rate: Axis[Rate] = (0,)
     rate_percent: Axis[RatePercent] = (0,)
+    requests_per_connection: Axis[Requests] = (0,)
+    slow_connections: Axis[IdleConnections] = (0,)
     arrivals: Literal["closed", "constant", "poisson", "bursts"] = "closed"
     burst_period: Duration = 0.0
     burst_duty: Annotated[float, Field(ge=0, le=1)] = 0.0
     think_time: Duration = 0.0
+    half_close: bool = False
+    slow_rate: ByteSize = ByteSize(0)
+    connections_per_second: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Self:
@@ -100,6 +111,10 @@ class Load(_Table):
             raise ValueError("think_time belongs to a closed loop: leave it out, or leave arrivals out")
         if (self.arrivals == "bursts") != (self.burst_period > 0 and self.burst_duty > 0):
             raise ValueError('arrivals = "bursts", burst_period and burst_duty go together')
+        if any(self.slow_connections) != bool(self.slow_rate):
+            raise ValueError("slow_connections and slow_rate (bytes per second) go together")
+        if self.half_close and not all(self.requests_per_connection):
+            raise ValueError("half_close belongs to churn: say after how many requests, with requests_per_connection")
         return self
 
 
@@ -163,6 +178,8 @@ class Point:
         pipeline_depth: Requests in flight on each connection.
         rate: Requests due per second; 0 in a closed loop.
         rate_percent: The same in percent of the backend's capacity in a closed loop; 0 where there is no such rate.
+        requests_per_connection: Requests after which a connection is replaced; 0: it stays.
+        slow_connections: Further connections that read slowly.
         reply_delay_us: Delay of each reply in microseconds.
         cpu_work_us: CPU work for each reply in microseconds.
     """
@@ -173,15 +190,17 @@ class Point:
     pipeline_depth: int = 1
     rate: int = 0
     rate_percent: int = 0
+    requests_per_connection: int = 0
+    slow_connections: int = 0
     reply_delay_us: int = 0
     cpu_work_us: int = 0
 
     def to_json(self) -> dict[str, int]:
         """Return the axes as records have them: the rarer ones only where they are not 0."""
-        return {axis: value for axis, value in asdict(self).items() if value or axis not in _OPTIONAL_AXES}
+        return {axis: value for axis, value in asdict(self).items() if value or axis in _COMMON_AXES}
 
 
-_OPTIONAL_AXES = ("rate", "rate_percent", "reply_delay_us", "cpu_work_us")
+_COMMON_AXES = ("connections", "idle_connections", "message_size", "pipeline_depth")
 
 
 def axes(scenario: Scenario) -> dict[str, list[int]]:

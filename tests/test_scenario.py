@@ -95,6 +95,8 @@ def test_a_wrong_override_says_that_it_came_from_the_command_line(tmp_path: Path
         ('arrivals = "poisson"\nrate = 100\nthink_time = "1 ms"', "think_time belongs to a closed loop"),
         ('arrivals = "bursts"\nrate = 100', "go together"),
         ('arrivals = "constant"\nrate = 10000000000', "less than or equal to"),
+        ("slow_connections = 5", "slow_connections and slow_rate"),
+        ("half_close = true", "half_close belongs to churn"),
         ('arrivals = "constant"\nrate = -5', "greater than or equal to"),
     ],
 )

@@ -18,6 +18,10 @@ AXES: dict[str, Callable[[Any], str]] = {
     "idle_connections": lambda value: f"{count(value)} idle",
     "rate": lambda value: f"{count(value)} requests/s due",
     "rate_percent": lambda value: f"{value}% of capacity due",
+    "requests_per_connection": lambda value: (
+        f"{count(value)} request{'' if value == 1 else 's'} a connection" if value else "lasting connections"
+    ),
+    "slow_connections": lambda value: f"{count(value)} slow readers",
     "reply_delay_us": lambda value: f"replies {duration(value)} late",
     "cpu_work_us": lambda value: f"{duration(value)} of work",
 }
