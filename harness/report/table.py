@@ -17,6 +17,7 @@ COLUMNS = [
     "ratio to baseline",
     "p50 us",
     "p99 us",
+    "p99.9 us",
     "CPU us",
     "memory",
     "verdicts",
@@ -63,9 +64,10 @@ def point_tables(frames: Frames, baseline: str | None = None) -> list[PointTable
     ]
 
 
-def legend(tables: Sequence[PointTable]) -> list[str]:
-    """Return the explanations of the marks that occur in these tables."""
-    shown = " ".join(text for table in tables for row in table.rows for text in row[1:7])
+def legend(tables: Sequence[PointTable], columns: Sequence[str] = COLUMNS) -> list[str]:
+    """Return the explanations of the marks that occur in these columns of the tables."""
+    marked = [COLUMNS.index(column) for column in columns if column not in ("backend", "verdicts")]
+    shown = " ".join(row[number] for table in tables for row in table.rows for number in marked)
     marks = [f"{mark} {words}" for mark, words in LEGEND.items() if mark in shown]
     return [
         "ratio: of throughput, the median of those paired within rounds, with its 95% interval; "
@@ -94,6 +96,7 @@ def _point_table(group: pd.DataFrame, at_point: pd.DataFrame, baseline: str | No
                 compared,
                 _number(cell["p50_us"]),
                 _number(cell["p99_us"]),
+                _number(cell["p999_us"]),
                 _number(cell["cpu_us"]),
                 f"{cell['rss_bytes'] / 2**20:,.1f} MiB",
                 cell["verdicts"] or "ok",

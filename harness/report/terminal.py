@@ -8,8 +8,8 @@ from rich.text import Text
 from harness.report.frame import Frames
 from harness.report.table import COLUMNS, legend, point_tables
 
-WIDE = 110
-ONLY_IF_WIDE = {"95% interval", "memory"}
+WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 130}
+"""Column -> characters that a terminal must have for it to be shown."""
 
 
 def render(frames: Frames, console: Console, baseline: str | None = None) -> None:
@@ -24,12 +24,13 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
     if not tables:
         console.print("There are no records: nothing was measured.")
         return
-    columns = [number for number, column in enumerate(COLUMNS) if console.width >= WIDE or column not in ONLY_IF_WIDE]
+    columns = [column for column in COLUMNS if console.width >= WIDTH_NEEDED.get(column, 0)]
+    numbers = [COLUMNS.index(column) for column in columns]
     for each in tables:
         console.print(Text(f"\n{each.title}", style="bold"))
         if each.rows:
             shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-            for number in columns:
+            for number in numbers:
                 text = number in {0, len(COLUMNS) - 1}
                 shown.add_column(
                     COLUMNS[number], justify="left" if text else "right", no_wrap=number < len(COLUMNS) - 1
@@ -37,8 +38,8 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
             for row in each.rows:
                 style = "" if row[-1] == "ok" else "yellow"
                 # Text, because a name in brackets is not markup.
-                shown.add_row(*(Text(row[number], style=style) for number in columns))
+                shown.add_row(*(Text(row[number], style=style) for number in numbers))
             console.print(shown)
         for name, reason in each.failures:
             console.print(Text(f"  {name}: {reason}", style="yellow"))
-    console.print(Text("\n" + "\n".join(legend(tables)), style="dim"))
+    console.print(Text("\n" + "\n".join(legend(tables, columns)), style="dim"))

@@ -16,7 +16,7 @@ from harness.report.markdown import to_markdown
 from harness.report.table import point_tables, size_text
 from harness.report.terminal import render
 from harness.report.write import write_report
-from tests.records import RESULT, record, refused, rounds
+from tests.records import RESULT, histogram, record, refused, rounds
 
 
 def shown(records: list[Record], width: int = 120, baseline: str | None = None) -> str:
@@ -118,7 +118,7 @@ def test_names_are_text_whatever_they_look_like(name: str) -> None:
     document = to_markdown(tabulate([record(name)]), {})
     (line,) = (line for line in document.splitlines() if line.startswith("| ") and "10,000" in line)
     assert line.replace("\\", "").startswith(f"| {name} |")
-    assert line.count("|") - line.count("\\|") == 10
+    assert line.count("|") - line.count("\\|") == 11
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,15 @@ def test_a_bound_on_either_side_is_shown_and_explained() -> None:
     assert "for the baseline: an upper bound" in text
 
 
-@pytest.mark.parametrize("width", [80, 120])
+def test_a_wide_terminal_shows_p99_9_and_a_narrow_one_explains_only_what_it_shows() -> None:
+    supported = [record(latency=histogram((100_000, 1_000)))]
+    assert "p99.9" not in shown(supported, 120)
+    assert "too few samples" not in shown(supported, 120)
+    assert "p99.9" in shown(supported, 140)
+    assert "too few samples" in shown(supported, 140)
+
+
+@pytest.mark.parametrize("width", [80, 120, 140])
 def test_the_table_fits_the_terminal(width: int) -> None:
     text = shown([*rounds("a-backend-name", [123_456] * 5), *rounds("another", [100_000] * 5)], width)
     assert all(len(line) <= width for line in text.splitlines())
