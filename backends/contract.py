@@ -45,6 +45,9 @@ ACCEPT_PAUSE_S = 0.1
 OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of accept(2) that say: not now, but perhaps later."""
 
+Option = int | float | str
+"""Value of a backend's own setting."""
+
 FAMILIES = ("blocking", "readiness", "completion", "framework", "external")
 
 
@@ -64,6 +67,7 @@ class Traits:
         platforms: Values of `sys.platform` it runs on; empty means all.
         max_descriptors: Highest descriptor number it can watch plus one (FD_SETSIZE of select), or None.
         max_connections: Connections it can serve at once, or None.
+        options: The backend's own settings by name, with their usual values: numbers or texts.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Traits:
     platforms: tuple[str, ...] = ()
     max_descriptors: int | None = None
     max_connections: int | None = None
+    options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> "Traits":
@@ -102,6 +107,11 @@ class Traits:
             limit = values.get(key)
             if limit is not None and (not isinstance(limit, int) or limit < 1):
                 raise BackendError(f"TRAITS[{key!r}] must be a positive whole number")
+        options = values.get("options", {})
+        if not isinstance(options, dict) or not all(
+            isinstance(name, str) and type(value) in {int, float, str} for name, value in options.items()
+        ):
+            raise BackendError("TRAITS['options'] must be a dictionary of names and numbers or texts")
         return cls(**values)
 
 
@@ -112,7 +122,7 @@ class Server:
         listener: A bound, listening, non-blocking socket. The backend neither closes nor rebinds it.
         new_session: Makes the session of a new connection.
         stop_fd: A descriptor that becomes readable (end of file) when the backend must stop. For event loops.
-        options: The backend's own settings, by name.
+        options: The backend's own settings by name: those of its TRAITS, or what was asked for in their place.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import platform
 import sys
 from collections.abc import Sequence
 
@@ -41,7 +42,9 @@ def main() -> None:
     """Answer for each name on standard input: {name: {"file", "requires", "platforms"}}."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
+        interpreter = f"{platform.python_implementation()} {platform.python_version()}"
         for name, entry in json.load(sys.stdin).items():
             reason = why_not(entry["file"], entry["requires"], entry["platforms"])
             packages = {} if reason else versions(entry["requires"])
-            print(json.dumps({"name": name, "unavailable": reason, "packages": packages}), file=answers, flush=True)
+            answer = {"name": name, "unavailable": reason, "packages": packages, "interpreter": interpreter}
+            print(json.dumps(answer), file=answers, flush=True)

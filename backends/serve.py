@@ -1,7 +1,10 @@
-"""The server's process: it is handed a listening socket and a control socket, and runs one backend.
+"""The server's process: it is handed listening sockets and a control socket, and runs one backend.
+
+For each further listener it forks a worker; their sockets share one port (SO_REUSEPORT in socket(7)), so the kernel
+deals the connections out among them.
 
     first line in     {"file": "/path/mux_epoll.py", "exchange": "echo", "conditions": {}, "options": {}}
-    line out          {"serving": {"interpreter": "CPython 3.11.7"}}, or {"failed": "one line"} and status 1
+    lines out         one of each worker: {"serving": true}, or {"failed": "one line"} and status 1
     end of file       stop
 
 Nothing is read from standard input or written to standard output, so a stray print of a backend harms nothing. Should
@@ -13,11 +16,11 @@ import importlib
 import importlib.util
 import json
 import os
-import platform
 import signal
 import socket
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -49,31 +52,52 @@ def load_backend(file: str) -> ModuleType:
     return module
 
 
-def main(listener_fd: int, control_fd: int) -> None:
+def main(*fds: int) -> None:
     """Run the backend that the control socket names until the control socket ends.
+
+    Args:
+        fds: Descriptors of the listeners, one a worker, and last that of the control socket.
 
     Raises:
         SystemExit: The backend failed; the other end has been told in one line and the traceback is on standard error.
     """
     die_with_parent()
+    control_fd = fds[-1]
     control = socket.socket(fileno=control_fd)
     order = json.loads(read_line(control))
+    listener_fd = become_worker(fds[:-1])
     try:
         module = load_backend(order["file"])
         server = Server(
             listener=socket.socket(fileno=listener_fd),
             new_session=under(Conditions(**order["conditions"]), load_exchange(order["exchange"]).new_session),
             stop_fd=control_fd,
-            options=order["options"],
+            options={**module.TRAITS.get("options", {}), **order["options"]},
         )
-        interpreter = f"{platform.python_implementation()} {platform.python_version()}"
-        tell(control, {"serving": {"interpreter": interpreter}})
+        tell(control, {"serving": True})
         module.serve(server)
     except Exception as fault:
         traceback.print_exc()
         tell(control, {"failed": f"{type(fault).__name__}: {fault}"})
         end(1)
     end(0)
+
+
+def become_worker(listener_fds: Sequence[int]) -> int:
+    """Fork until each listener has a process of its own; return this one's and close the others.
+
+    A listener left open in another process would go on taking its share of connections after its worker died.
+    """
+    mine = listener_fds[0]
+    for fd in listener_fds[1:]:
+        if os.fork() == 0:
+            die_with_parent()
+            mine = fd
+            break
+    for fd in listener_fds:
+        if fd != mine:
+            os.close(fd)
+    return mine
 
 
 def end(status: int) -> None:

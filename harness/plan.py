@@ -1,10 +1,12 @@
 """Scenario x backends -> cells. Every refusal happens here, with its reason, before anything starts."""
 
+import itertools
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from backends.contract import BackendError
+from backends.contract import BackendError, Option
 from backends.find import Backend, find_backends, read_backend
 from harness.scenario import Point, Scenario, nearest, points
 
@@ -18,22 +20,71 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A backend and what the probe said of it.
+    """A backend in one form: under an interpreter, with workers and options; and what the probe said of it.
 
     Attributes:
         backend: The backend.
         packages: Versions of its packages by distribution name.
         unavailable: Why it cannot run here, or empty.
+        python: The interpreter's program.
+        interpreter: What it is, such as "CPython 3.11.7".
+        workers: Processes that share the port.
+        options: The backend's own settings that were asked for.
     """
 
     backend: Backend
     packages: Mapping[str, str]
     unavailable: str
+    python: str = sys.executable
+    interpreter: str = ""
+    workers: int = 1
+    options: Mapping[str, Option] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """What people call it."""
-        return self.backend.traits.name
+    def label(self) -> str:
+        """What reports call it: the backend's name, and in which form if that is not the usual one."""
+        words = [self.backend.traits.name]
+        if self.python != sys.executable:
+            words.append(f"@{self.interpreter.removeprefix('CPython ')}")
+        if self.workers > 1:
+            words.append(f"x{self.workers}")
+        words += [f"{name}={value}" for name, value in self.options.items()]
+        return " ".join(words)
+
+
+def choose_forms(
+    candidates: Sequence[Candidate], workers: Sequence[int], options: Mapping[str, Sequence[str]]
+) -> list[Candidate]:
+    """Return every candidate in every form: with each number of workers, and each value of the options it has.
+
+    Args:
+        candidates: Backends under their interpreters.
+        workers: Numbers of processes.
+        options: Values by name, as texts.
+
+    Raises:
+        PlanError: An option is unknown to all of them, or has a value of another kind than is usual for it.
+    """
+    known = {name for each in candidates for name in each.backend.traits.options}
+    for name in options:
+        if name not in known:
+            there = nearest(name, sorted(known)) if known else "; none of these backends has any"
+            raise PlanError(f"no chosen backend has an option {name!r}{there}")
+    forms = []
+    for each in candidates:
+        usual = each.backend.traits.options
+        own = [name for name in options if name in usual]
+        for chosen in itertools.product(*(options[name] for name in own)):
+            settings = {name: _option(name, usual[name], text) for name, text in zip(own, chosen, strict=True)}
+            forms += [replace(each, workers=number, options=settings) for number in workers]
+    return forms
+
+
+def _option(name: str, usual: Option, text: str) -> Option:
+    try:
+        return type(usual)(text)
+    except ValueError:
+        raise PlanError(f"option {name}: {text!r} is no {type(usual).__name__}, as {usual!r} would be") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from backends.contract import Option
 from backends.find import Backend
 from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
 from scenarios.conditions import Conditions
@@ -27,6 +29,9 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
 REPLY_MARGIN_S = 5.0
 LOG_TAIL_BYTES = 2000
+BACKLOG = 4096
+"""Connections that may wait to be accepted; the kernel's limit somaxconn is as high (listen(2))."""
+
 NONE = Conditions()
 
 
@@ -174,7 +179,6 @@ class ServerProcess(Child):
 
     Attributes:
         address: Host and port it listens on.
-        interpreter: Such as "CPython 3.11.7".
     """
 
     def __init__(
@@ -186,7 +190,8 @@ class ServerProcess(Child):
         cpus: Collection[int] = (),
         python: str = sys.executable,
         conditions: Conditions = NONE,
-        options: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        options: Mapping[str, Option] | None = None,
         sndbuf: int | None = None,
     ) -> None:
         """Start it on a free port of the loopback interface and wait until it serves.
@@ -198,21 +203,25 @@ class ServerProcess(Child):
             cpus: CPUs it may run on; empty means all.
             python: The interpreter.
             conditions: What its sessions have to put up with.
-            options: The backend's own settings.
+            workers: Processes that share the port (SO_REUSEPORT); the kernel deals the connections out among them.
+            options: Settings of the backend's own in place of those it declares.
             sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
 
         Raises:
             ChildFailedError: It died or hung on the way.
         """
-        with listen(sndbuf) as listener:
-            self.address: tuple[str, int] = listener.getsockname()
+        with ExitStack() as ours:
+            listeners = [ours.enter_context(listen(sndbuf, shared=workers > 1))]
+            self.address: tuple[str, int] = listeners[0].getsockname()
+            port = self.address[1]
+            listeners += [ours.enter_context(listen(sndbuf, port, shared=True)) for _ in range(workers - 1)]
             super().__init__(
                 f"backend {backend.traits.name}",
                 "backends.serve.main",
                 log,
                 python=python,
                 cpus=cpus,
-                pass_fds=(listener.fileno(),),
+                pass_fds=tuple(listener.fileno() for listener in listeners),
             )
         try:
             self.tell(
@@ -223,7 +232,8 @@ class ServerProcess(Child):
                     "options": dict(options or {}),
                 }
             )
-            self.interpreter: str = self.hear(START_TIMEOUT_S)["serving"]["interpreter"]
+            for _ in range(workers):
+                self.hear(START_TIMEOUT_S)
         except BaseException:
             self.stop(timeout_s=0)
             raise
@@ -264,13 +274,18 @@ class GeneratorProcess(Child):
         return TrialResult.from_json(self.hear(duration_s + 2 * self._grace_s + REPLY_MARGIN_S)["result"])
 
 
-def listen(sndbuf: int | None = None, backlog: int = 4096) -> socket.socket:
-    """Return a non-blocking listener on a free port of the loopback interface.
+def listen(sndbuf: int | None = None, port: int = 0, shared: bool = False) -> socket.socket:
+    """Return a non-blocking listener on the loopback interface.
 
     Accepted sockets inherit its options on Linux, so every backend has the same: TCP_NODELAY, because a reply must not
     wait for the acknowledgement of the one before (Nagle's algorithm, RFC 896), and the send buffer if one is given.
+
+    Args:
+        sndbuf: SO_SNDBUF in bytes; None leaves the system's.
+        port: The port; 0 takes a free one.
+        shared: Whether other listeners may have the same port.
     """
-    listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+    listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG, reuse_port=shared)
     listener.setblocking(False)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if sndbuf is not None:
@@ -278,9 +293,21 @@ def listen(sndbuf: int | None = None, backlog: int = 4096) -> socket.socket:
     return listener
 
 
-def probe_backends(
-    backends: Mapping[str, Backend], python: str = sys.executable
-) -> dict[str, tuple[str, dict[str, str]]]:
+class Probed(NamedTuple):
+    """What an interpreter says of a backend.
+
+    Attributes:
+        unavailable: Why it cannot run there, or empty.
+        packages: Versions of its packages by distribution name.
+        interpreter: Such as "CPython 3.11.7"; empty where it could not be asked.
+    """
+
+    unavailable: str
+    packages: dict[str, str]
+    interpreter: str
+
+
+def probe_backends(backends: Mapping[str, Backend], python: str = sys.executable) -> dict[str, Probed]:
     """Ask an interpreter which backends it can run.
 
     A backend that kills or hangs the process on import is blamed, and the rest is asked again.
@@ -290,9 +317,9 @@ def probe_backends(
         python: The interpreter.
 
     Returns:
-        For each name the reason why it is unavailable, or an empty text, and the versions of its packages.
+        What it says, by name.
     """
-    results: dict[str, tuple[str, dict[str, str]]] = {}
+    results: dict[str, Probed] = {}
     waiting = {
         name: {"file": str(each.file), "requires": each.traits.requires, "platforms": each.traits.platforms}
         for name, each in backends.items()
@@ -312,13 +339,14 @@ def probe_backends(
         except subprocess.TimeoutExpired as fault:
             output, how = fault.stdout or b"", f"takes more than {START_TIMEOUT_S:.0f} s to import"
         except OSError as fault:
-            return {name: (f"{python} cannot be started: {fault.strerror}", {}) for name in backends}
+            return {name: Probed(f"{python} cannot be started: {fault.strerror}", {}, "") for name in backends}
         for line in output.splitlines():
             answer = json.loads(line)
-            results[answer["name"]] = (answer["unavailable"], answer["packages"])
-            del waiting[answer["name"]]
+            name = answer.pop("name")
+            results[name] = Probed(**answer)
+        waiting = {name: entry for name, entry in waiting.items() if name not in results}
         if waiting:
             name = next(iter(waiting))
-            results[name] = (how, {})
+            results[name] = Probed(how, {}, "")
             del waiting[name]
     return {name: results[name] for name in backends}

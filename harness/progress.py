@@ -67,7 +67,7 @@ class RunProgress:
             self._progress.advance(self._task)
             return
         for verdict in record.verdicts:
-            self._console.print(Text(f"{record.backend}: {verdict.kind}: {verdict.reason}", style="yellow"))
+            self._console.print(Text(f"{record.label}: {verdict.kind}: {verdict.reason}", style="yellow"))
         if record.verdicts[0].kind != "refused":
             self._progress.advance(self._task, self._rounds - max(0, record.round))
 

@@ -9,10 +9,16 @@ from typing import Any, TypeVar
 
 from harness.loadgen.spec import TrialResult
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the record format; every change of it comes with a function in `UPGRADES`."""
 
-UPGRADES: dict[int, Any] = {}
+
+def _with_forms(raw: dict[str, Any]) -> dict[str, Any]:
+    """Upgrade from schema 1, in which a backend had one form only."""
+    return {**raw, "label": raw["backend"], "workers": 1, "options": {}}
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_forms}
 """Schema number -> function that takes a record's JSON of that number and returns that of the next."""
 
 
@@ -73,9 +79,12 @@ class Record:
         scenario: Name of the scenario.
         exchange: Name of the exchange.
         backend: Name of the backend.
+        label: What reports call it: its name, and its form if that is not the usual one, such as "epoll x2".
         family: Its family.
         packages: Versions of the packages it requires, by distribution name.
         interpreter: The server's interpreter, such as "CPython 3.11.7", or empty.
+        workers: Server processes that shared the port.
+        options: The backend's own settings.
         point: Value of every axis: connections, idle_connections, message_size (bytes), pipeline_depth.
         round: Number of the round, from 0; -1 where the cell was refused or failed before its first trial.
         started: Wall-clock time of the trial's start, ISO 8601 with offset.
@@ -92,9 +101,12 @@ class Record:
     scenario: str
     exchange: str
     backend: str
+    label: str
     family: str
     packages: dict[str, str]
     interpreter: str
+    workers: int
+    options: dict[str, int | float | str]
     point: dict[str, int]
     round: int
     started: str

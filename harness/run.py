@@ -4,7 +4,9 @@ Only this file knows the order. All cells of a point live at the same time; in e
 random order, while the others are idle, so that noise and drift of the machine fall on all alike.
 """
 
+import itertools
 import random
+import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ from harness.plan import Cell, Plan
 from harness.process import ChildFailedError, GeneratorProcess, ServerProcess
 from harness.record import Record, Verdict
 from harness.scenario import Point
+from harness.stopping import Enough
 from harness.store import RunFolder
 from harness.usage import snapshot, usage
 from harness.verdict import judge
@@ -67,6 +70,7 @@ class Run:
         seed: int,
         spins_per_s: float,
         observer: Observer,
+        enough: Enough | None = None,
     ) -> None:
         """Prepare; nothing is started.
 
@@ -78,6 +82,7 @@ class Run:
             seed: Of the order of trials and of arrivals.
             spins_per_s: Speed of `scenarios.conditions.spin` here, by which CPU work is set.
             observer: Who is told.
+            enough: Says, after each round, whether a point's records suffice; None: its number of rounds does.
         """
         self._plan = plan
         self._folder = folder
@@ -87,6 +92,8 @@ class Run:
         self._seed = seed
         self._spins_per_s = spins_per_s
         self._observer = observer
+        self._enough = enough
+        self._records: list[Record] = []
         self._exchange = load_exchange(plan.scenario.exchange)
         self._logs = folder.path / "logs"
         self._logs.mkdir(exist_ok=True)
@@ -112,22 +119,25 @@ class Run:
 
     def _measure_point(self, point: Point, cells: Sequence[Cell], budget_s: float | None) -> None:
         began = time.monotonic()
+        self._records = []
         self._observer.starting(point, len(cells))
         with ExitStack() as processes:
             live = [started for cell in cells if (started := self._start(cell, processes)) is not None]
             first_round = time.monotonic()
-            for number in range(self._plan.scenario.measure.rounds):
+            for number in itertools.count():
                 now = time.monotonic()
                 if number and budget_s is not None and now - began + (now - first_round) / number > budget_s:
                     break  # another round would not end in time
+                if number >= self._plan.scenario.measure.rounds and (not self._enough or self._enough(self._records)):
+                    break
                 self._order.shuffle(live)
                 live = [each for each in live if self._trial(each, number)]
 
     def _start(self, cell: Cell, processes: ExitStack) -> LiveCell | None:
         """Start a cell, connect, verify and warm up; record and return None if that fails."""
-        name = cell.candidate.name
         point = cell.point
-        log = self._logs / f"{name}-{'-'.join(str(getattr(point, axis)) for axis in Point.__slots__)}.log"
+        words = [cell.candidate.label, *(str(getattr(point, axis)) for axis in Point.__slots__)]
+        log = self._logs / f"{re.sub('[^a-zA-Z0-9_=.@-]+', '-', '-'.join(words))}.log"
         server = None
         try:
             server = processes.enter_context(
@@ -136,7 +146,10 @@ class Run:
                     self._plan.scenario.exchange,
                     log,
                     cpus=self._cpus.servers,
+                    python=cell.candidate.python,
                     conditions=self._conditions(point),
+                    workers=cell.candidate.workers,
+                    options=cell.candidate.options,
                 )
             )
             start = snapshot(server.pid)
@@ -148,7 +161,7 @@ class Run:
             generator = processes.enter_context(self._connect(cell, server, log, self._arrivals(rate_rps)))
             self._warm_up(generator)
         except ChildFailedError as fault:
-            self._keep(replace(self._blank(cell, server), verdicts=(self._failure(fault, server),)))
+            self._keep(replace(self._blank(cell), verdicts=(self._failure(fault, server),)))
             return None
         return LiveCell(cell, server, generator, start.rss_bytes if start else 0)
 
@@ -234,7 +247,7 @@ class Run:
         steal_before_s = steal_s()
         before = snapshot(server.pid)
         waits = self._waits(live)
-        record = replace(self._blank(live.cell, server), round=number)
+        record = replace(self._blank(live.cell), round=number)
         try:
             result = live.generator.trial(self._plan.scenario.measure.duration)
             after = snapshot(server.pid) if server.alive else None
@@ -271,17 +284,21 @@ class Run:
             reason = f"{reason}; end of the log: {' | '.join(tail.splitlines()[-3:])}"
         return Verdict(fault.kind, reason)
 
-    def _blank(self, cell: Cell, server: ServerProcess | None = None) -> Record:
+    def _blank(self, cell: Cell) -> Record:
         """Return a record of this cell, now, in which nothing was measured."""
         traits = cell.candidate.backend.traits
+        candidate = cell.candidate
         return Record(
             run=self._folder.path.name,
             scenario=self._plan.scenario.name,
             exchange=self._plan.scenario.exchange,
             backend=traits.name,
+            label=candidate.label,
             family=traits.family,
-            packages=dict(cell.candidate.packages),
-            interpreter=server.interpreter if server is not None else "",
+            packages=dict(candidate.packages),
+            interpreter=candidate.interpreter,
+            workers=candidate.workers,
+            options={**traits.options, **candidate.options},
             point=cell.point.to_json(),
             round=-1,
             started=datetime.now(UTC).astimezone().isoformat(timespec="milliseconds"),
@@ -291,4 +308,5 @@ class Run:
 
     def _keep(self, record: Record) -> None:
         self._folder.append(record)
+        self._records.append(record)
         self._observer.recorded(record)

@@ -45,7 +45,20 @@ def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def parse_share(value: object) -> float:
+    """Return a share such as "2%" as a fraction.
+
+    Raises:
+        ValueError: It is no percentage.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'a share is a number and a percent sign, such as "2%"; this is {value!r}')
+    return float(match[1]) / 100
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Share = Annotated[float, BeforeValidator(parse_share)]
 Axis = Annotated[tuple[T, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Connections = Annotated[int, Field(ge=1, le=1_000_000)]
 IdleConnections = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -137,6 +150,8 @@ class Measure(_Table):
         duration: Length of one trial, in seconds.
         rounds: Trials of each cell.
         warm_up: Longest time a cell is warmed up for, in seconds.
+        precision: Rounds go on, beyond their number if need be, until the interval of every throughput's ratio to the
+            baseline's is at most this far from its median; None: only their number counts. It needs a budget.
         budget: Time for the whole scenario in seconds, or None: when it is used up, no further round begins, but every
             point gets one.
     """
@@ -145,6 +160,7 @@ class Measure(_Table):
     rounds: Annotated[int, Field(ge=1, le=10_000)] = 5
     warm_up: Annotated[Duration, Field(ge=0, le=600)] = 1.0
     budget: Annotated[Duration, Field(gt=0)] | None = None
+    precision: Annotated[Share, Field(gt=0, le=1)] | None = None
 
 
 class Scenario(_Table):

@@ -6,7 +6,7 @@ import pytest
 
 from backends.contract import Traits
 from backends.find import Backend
-from harness.plan import Candidate, PlanError, choose_backends, make_plan
+from harness.plan import Candidate, PlanError, choose_backends, choose_forms, make_plan
 from harness.scenario import Load, Scenario
 
 MINE = 'TRAITS = {"name": "mine", "family": "readiness", "summary": "s"}\ndef serve(server): ...\n'
@@ -91,3 +91,30 @@ def test_two_backends_of_one_name_are_refused(tmp_path: Path) -> None:
     file.write_text(MINE.replace("mine", "epoll"))
     with pytest.raises(PlanError, match="both called 'epoll'"):
         choose_backends(["epoll", str(file)])
+
+
+def test_every_candidate_is_measured_in_every_form_that_applies_to_it() -> None:
+    plain, adjustable = candidate(), candidate(options={"pool": 8})  # type: ignore[arg-type]
+    forms = choose_forms([plain, adjustable], [1, 2], {"pool": ["4", "16"]})
+    assert [form.label for form in forms] == [
+        "some",
+        "some x2",
+        "some pool=4",
+        "some x2 pool=4",
+        "some pool=16",
+        "some x2 pool=16",
+    ]
+    assert forms[2].options == {"pool": 4}
+
+
+def test_another_interpreter_is_part_of_what_a_backend_is_called() -> None:
+    one = Candidate(candidate().backend, {}, "", python="/opt/python", interpreter="CPython 3.13.0")
+    assert one.label == "some @3.13.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"), [("pol", "4", "did you mean pool"), ("pool", "four", "'four' is no int")]
+)
+def test_an_option_that_cannot_be_is_refused_in_words(name: str, text: str, words: str) -> None:
+    with pytest.raises(PlanError, match=words):
+        choose_forms([candidate(options={"pool": 8})], [1], {name: [text]})  # type: ignore[arg-type]

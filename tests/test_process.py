@@ -1,6 +1,7 @@
 """Children are started, probed and stopped so that nothing of them stays."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -82,7 +83,7 @@ def test_the_probe_names_what_is_missing_and_survives_what_crashes(tmp_path: Pat
     for name, source in sources.items():
         (tmp_path / name).mkdir()
         found[name] = backend(tmp_path / name, source)
-    reasons = {name: reason for name, (reason, _packages) in probe_backends(found).items()}
+    reasons = {name: reason for name, (reason, *_) in probe_backends(found).items()}
     assert "no_such_module" in reasons["missing"]
     assert "ends the interpreter" in reasons["crashes"]
     assert "ZeroDivisionError" in reasons["raises"]
@@ -90,7 +91,7 @@ def test_the_probe_names_what_is_missing_and_survives_what_crashes(tmp_path: Pat
 
 
 def test_an_interpreter_that_is_none_makes_all_unavailable(tmp_path: Path) -> None:
-    ((reason, _packages),) = probe_backends({"epoll": find_backends()["epoll"]}, str(tmp_path / "python")).values()
+    ((reason, *_),) = probe_backends({"epoll": find_backends()["epoll"]}, str(tmp_path / "python")).values()
     assert "cannot be started" in reason
 
 
@@ -115,8 +116,6 @@ def test_usage_counts_cpu_time_of_the_process(tmp_path: Path) -> None:
 
 
 def test_a_fine_server_of_a_file_serves(tmp_path: Path) -> None:
-    import socket
-
     with (
         ServerProcess(read_backend(write_faulty_server(tmp_path, "fine")), "echo", tmp_path / "log") as server,
         socket.create_connection(server.address, timeout=30) as peer,
@@ -124,3 +123,32 @@ def test_a_fine_server_of_a_file_serves(tmp_path: Path) -> None:
         peer.sendall(b"hello")
         assert peer.recv(100) == b"hello"
         assert os.getpgid(server.pid) == server.pid
+
+
+NAMES_ITSELF = """
+import os
+TRAITS = {"name": "mine", "family": "blocking", "summary": "s", "options": {"greeting": "hello", "times": 1}}
+def serve(server):
+    server.listener.setblocking(True)
+    while True:
+        connection, _ = server.listener.accept()
+        words = server.options["greeting"] * server.options["times"]
+        connection.sendall(f"{words} {os.getpid()}".encode())
+        connection.close()
+"""
+
+
+def test_workers_share_the_port_and_end_with_the_server(tmp_path: Path) -> None:
+    pids = set()
+    options = {"times": 2}
+    with ServerProcess(backend(tmp_path, NAMES_ITSELF), "echo", tmp_path / "log", workers=3, options=options) as server:
+        deadline = time.monotonic() + 60
+        while len(pids) < 3 and time.monotonic() < deadline:
+            with socket.create_connection(server.address, timeout=30) as peer:
+                words, pid = peer.makefile().read().split()
+            assert words == "hellohello"
+            pids.add(int(pid))
+        assert len(pids) == 3
+        workers = [psutil.Process(pid) for pid in pids]
+    _gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.record import SCHEMA, Record
+from harness.record import SCHEMA
 from harness.store import MANIFEST, RECORDS, RunFolder, StoreError, read_run
-from tests.records import RESULT
+from tests.records import RESULT, refused
 from tests.records import record as usable_record
 
-ONE = Record("run", "s", "echo", "epoll", "readiness", {}, "", {"connections": 1}, 0, "now", None, None)
+ONE = refused("epoll")
 
 
 def test_what_was_appended_is_read_back_in_order(tmp_path: Path) -> None:

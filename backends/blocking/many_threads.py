@@ -2,8 +2,6 @@
 
 import sys
 import threading
-from collections.abc import Mapping
-from typing import Any
 
 STACK_SIZE_BYTES = 256 * 1024
 """Enough for a session; the usual 8 MiB each would reserve 80 GB of address space for 10,000 connections."""
@@ -17,7 +15,7 @@ so nobody waits longer for that; only sessions that compute hold others up for m
 """
 
 
-def prepare_for_many_threads(options: Mapping[str, Any]) -> None:
-    """Set the stacks of threads to come and the switch interval (options `stack_size_bytes`, `switch_interval_s`)."""
-    threading.stack_size(int(options.get("stack_size_bytes", STACK_SIZE_BYTES)))
-    sys.setswitchinterval(float(options.get("switch_interval_s", SWITCH_INTERVAL_S)))
+def prepare_for_many_threads() -> None:
+    """Set the stacks of threads to come and the switch interval."""
+    threading.stack_size(STACK_SIZE_BYTES)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)

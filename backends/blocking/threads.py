@@ -3,8 +3,6 @@
 The kernel schedules; backpressure is a thread that waits in send(2). A connection costs a thread: its stack and kernel
 memory, and under load a switch of context and of the interpreter's lock. Only a session that answers later makes its
 thread wait in poll(2), with a timeout, instead of recv(2): a socket timeout would make the descriptor non-blocking.
-
-Options: those of `many_threads`.
 """
 
 import select
@@ -27,7 +25,7 @@ TRAITS = {
 
 def serve(server: Server) -> None:
     """Accept connections and start a thread for each until told to stop; then end them all without waiting."""
-    prepare_for_many_threads(server.options)
+    prepare_for_many_threads()
     live: set[socket.socket] = set()
     listener = server.listener
     poller = select.poll()

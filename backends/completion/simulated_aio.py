@@ -8,8 +8,6 @@ waited. So a request costs two submissions and two completions, each a switch of
 A receive that waits for its peer occupies a thread, so the pool has one for every open connection, idle ones included
 (glibc too serves each descriptor with a thread). Hence the declared limit of connections: beyond it none is accepted
 until one closes.
-
-Options: those of `backends.blocking.many_threads`.
 """
 
 import contextlib
@@ -44,7 +42,7 @@ MAX_CONNECTIONS: int = TRAITS["max_connections"]  # type: ignore[assignment]
 
 def serve(server: Server) -> None:
     """Run the loop until told to stop; then end the connections without waiting."""
-    prepare_for_many_threads(server.options)
+    prepare_for_many_threads()
     Proactor(server).run()
 
 

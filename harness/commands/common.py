@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
+    from backends.find import Backend
+    from harness.launch import Launch
     from harness.plan import Candidate
+    from harness.stopping import Enough
+    from harness.store import RunFolder
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+MAX_WORKERS = 256
+
+_Command = TypeVar("_Command", bound="Callable[..., object]")
 
 
 def split(_context: click.Context, _option: click.Parameter, value: str | Sequence[str] | None) -> list[str] | None:
@@ -31,13 +43,98 @@ def open_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
-def probe(backends: dict[str, Any]) -> list[Candidate]:
-    """Return backends with what the probe says of them: versions, or why they cannot run."""
+def backend_options(command: _Command) -> _Command:
+    """Give a command the options that choose backends, and in which forms."""
+    for option in (
+        click.option("--option", multiple=True, help="A backend's own setting, NAME=VALUE; repeat it for more values."),
+        click.option("--workers", callback=split, help="Server processes that share the port, such as 1,2,4."),
+        click.option("--python", multiple=True, help="Interpreter of the servers; repeat it to compare several."),
+        click.option(
+            "--backend",
+            "-b",
+            multiple=True,
+            callback=split,
+            help="Names or .py files, separated by commas. Default: all.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_candidates(
+    backends: Sequence[str], pythons: Sequence[str], workers: Sequence[str] | None, options: Sequence[str]
+) -> list[Candidate]:
+    """Return the candidates that `backend_options` ask for.
+
+    Args:
+        backends: Names or paths; none means all.
+        pythons: Interpreters; none means this one.
+        workers: Numbers of processes, as texts.
+        options: Settings, each NAME=VALUE.
+
+    Raises:
+        PlanError: One that was named cannot be measured, with the reason.
+    """
+    from harness.plan import PlanError, choose_backends, choose_forms
+
+    chosen = choose_backends(backends)
+    candidates = [each for python in pythons or [sys.executable] for each in probe(chosen, python)]
+    for each in candidates:
+        if backends and each.unavailable:
+            raise PlanError(f"backend {each.label} is unavailable: {each.unavailable}")
+    numbers = []
+    for text in workers or ["1"]:
+        if not text.isdecimal() or not 1 <= int(text) <= MAX_WORKERS:
+            raise PlanError(f"--workers is {text!r}, must be a number from 1 to {MAX_WORKERS}")
+        numbers.append(int(text))
+    values: dict[str, list[str]] = {}
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise PlanError(f"--option is {text!r}, must be NAME=VALUE")
+        values.setdefault(name, []).append(value)
+    return choose_forms(candidates, numbers, values)
+
+
+def measure(launch: Launch, folder: RunFolder, console: Console, enough: Enough | None) -> int:
+    """Execute a run with its progress shown; return the exit status, which is not 0 if it was interrupted.
+
+    Raises:
+        click.ClickException: A record could not be written.
+    """
+    import signal
+
+    from harness.progress import RunProgress
+    from harness.store import StoreError
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit, so that children are stopped
+    if launch.engine == "portable":
+        console.print(
+            "The portable generator is used: it is slower than many servers, see `muxbench list`.", style="yellow"
+        )
+    with folder, RunProgress(launch.plan, console) as progress:
+        try:
+            launch.execute(folder, progress, enough)
+        except StoreError as fault:
+            raise click.ClickException(str(fault)) from None
+        except KeyboardInterrupt:
+            pass
+        else:
+            return 0
+    console.print("Interrupted: this is what was measured until then.", style="yellow")
+    return INTERRUPTED
+
+
+def probe(backends: Mapping[str, Backend], python: str = sys.executable) -> list[Candidate]:
+    """Return backends with what an interpreter says of them: versions, or why they cannot run."""
     from harness.plan import Candidate
     from harness.process import probe_backends
 
-    facts = probe_backends(backends)
-    return [Candidate(backend, facts[name][1], facts[name][0]) for name, backend in backends.items()]
+    facts = probe_backends(backends, python)
+    return [
+        Candidate(backend, facts[name].packages, facts[name].unavailable, python, facts[name].interpreter)
+        for name, backend in backends.items()
+    ]
 
 
 def show_report(run_path: Path, out_dir: Path, baseline: str | None, console: Console) -> None:
@@ -55,7 +152,7 @@ def show_report(run_path: Path, out_dir: Path, baseline: str | None, console: Co
         measured = read_run(run_path)
         for problem in measured.problems:
             console.print(problem, style="yellow", markup=False)
-        names = {record.backend for record in measured.records}
+        names = {record.label for record in measured.records}
         if baseline is not None and baseline not in names:
             raise click.UsageError(
                 f"the baseline {baseline!r} is not in this run; there are {', '.join(sorted(names))}"

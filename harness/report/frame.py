@@ -50,7 +50,7 @@ def tabulate(records: Sequence[Record]) -> Frames:
     named = axes(records)
     by_cell: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        key = (record.scenario, record.backend, *(record.point.get(axis, 0) for axis in named))
+        key = (record.scenario, record.label, *(record.point.get(axis, 0) for axis in named))
         by_cell.setdefault(key, []).append(record)
     rows: list[dict[str, Any]] = []
     merged, spans = [], []
@@ -134,12 +134,20 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else " " for one in text)
 
 
-_KEY = ["scenario", "exchange", "backend", "family", "interpreter"]
+_KEY = ["scenario", "exchange", "backend", "family", "interpreter", "workers"]
 
 
 def _key(record: Record, named: Sequence[str]) -> dict[str, Any]:
     """Return who was measured where; an axis that a record does not have is 0."""
-    return {name: plain(getattr(record, name)) for name in _KEY} | {axis: record.point.get(axis, 0) for axis in named}
+    return {
+        "scenario": plain(record.scenario),
+        "exchange": plain(record.exchange),
+        "backend": plain(record.label),
+        "family": plain(record.family),
+        "interpreter": plain(record.interpreter),
+        "workers": record.workers,
+        **{axis: record.point.get(axis, 0) for axis in named},
+    }
 
 
 def _connections(record: Record) -> float:

@@ -9,7 +9,7 @@ from harness.conformance import CHECKS, Check, CheckSkippedError, run_check
 from harness.process import probe_backends
 
 BACKENDS = find_backends()
-UNAVAILABLE = {name: reason for name, (reason, _) in probe_backends(BACKENDS).items() if reason}
+UNAVAILABLE = {name: reason for name, (reason, *_) in probe_backends(BACKENDS).items() if reason}
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
