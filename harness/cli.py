@@ -6,6 +6,7 @@ Imports of libraries stand inside the commands, so that `muxbench --help` answer
 import click
 
 from harness.commands.calibrate import calibrate
+from harness.commands.duel import duel
 from harness.commands.list_backends import list_backends
 from harness.commands.report import report
 from harness.commands.run import run
@@ -20,5 +21,5 @@ def main() -> None:
     """
 
 
-for _command in (run, list_backends, report, calibrate):
+for _command in (run, duel, list_backends, report, calibrate):
     main.add_command(_command)

@@ -10,6 +10,8 @@ from backends.contract import BackendError, Option
 from backends.find import Backend, find_backends, read_backend
 from harness.scenario import Point, Scenario, nearest, points
 
+ROOT = Path(__file__).resolve().parent.parent
+
 SPARE_DESCRIPTORS = 32
 """What a process needs besides its connections: streams, libraries, listener, control socket, multiplexer."""
 
@@ -30,6 +32,9 @@ class Candidate:
         interpreter: What it is, such as "CPython 3.11.7".
         workers: Processes that share the port.
         options: The backend's own settings that were asked for.
+        root: Folder that holds the packages `backends` and `scenarios` which the server runs.
+        commit: Short name of the commit that they are of, or empty if they are the present ones.
+        mark: What tells two alike apart, or empty.
     """
 
     backend: Backend
@@ -39,6 +44,9 @@ class Candidate:
     interpreter: str = ""
     workers: int = 1
     options: Mapping[str, Option] = field(default_factory=dict)
+    root: Path = ROOT
+    commit: str = ""
+    mark: str = ""
 
     @property
     def label(self) -> str:
@@ -49,7 +57,7 @@ class Candidate:
         if self.workers > 1:
             words.append(f"x{self.workers}")
         words += [f"{name}={value}" for name, value in self.options.items()]
-        return " ".join(words)
+        return " ".join(filter(None, [*words, self.commit, self.mark]))
 
 
 def choose_forms(
@@ -115,14 +123,18 @@ class Plan:
     cells: Mapping[Point, Sequence[Cell]]
 
 
-def choose_backends(names: Sequence[str]) -> dict[str, Backend]:
+def choose_backends(names: Sequence[str], root: Path = ROOT) -> dict[str, Backend]:
     """Return the backends of these names or paths of Python files, or all built-in ones if there are none.
+
+    Args:
+        names: Names or paths.
+        root: Folder that holds the package `backends` whose built-in ones are meant.
 
     Raises:
         PlanError: A name is unknown, a file is no backend, or two have the same name.
     """
     try:
-        built_in = find_backends()
+        built_in = find_backends(root / "backends")
         if not names:
             return built_in
         chosen: dict[str, Backend] = {}

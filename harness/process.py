@@ -57,7 +57,15 @@ class Child:
     """
 
     def __init__(
-        self, name: str, call: str, log: Path, *, python: str, cpus: Collection[int], pass_fds: tuple[int, ...] = ()
+        self,
+        name: str,
+        call: str,
+        log: Path,
+        *,
+        python: str,
+        cpus: Collection[int],
+        pass_fds: tuple[int, ...] = (),
+        root: Path = ROOT,
     ) -> None:
         """Start a process that calls a function of ours.
 
@@ -68,6 +76,7 @@ class Child:
             python: The interpreter.
             cpus: CPUs it may run on; empty means all.
             pass_fds: Descriptors it inherits besides.
+            root: Folder of the packages that it imports.
         """
         module, function = call.rsplit(".", 1)
         self.name = name
@@ -77,7 +86,7 @@ class Child:
         self._stopped = False
         fds = (*pass_fds, theirs.fileno())
         # -I: neither the user's site, nor PYTHONPATH, nor a folder `backends` in the current folder can get in the way.
-        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {module} import {function}; {function}{fds}"
+        code = f"import sys; sys.path.insert(0, {str(root)!r}); from {module} import {function}; {function}{fds}"
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
                 [python, "-I", "-c", code],
@@ -190,6 +199,7 @@ class ServerProcess(Child):
         cpus: Collection[int] = (),
         python: str = sys.executable,
         conditions: Conditions = NONE,
+        root: Path = ROOT,
         workers: int = 1,
         options: Mapping[str, Option] | None = None,
         sndbuf: int | None = None,
@@ -203,6 +213,7 @@ class ServerProcess(Child):
             cpus: CPUs it may run on; empty means all.
             python: The interpreter.
             conditions: What its sessions have to put up with.
+            root: Folder of the packages `backends` and `scenarios`.
             workers: Processes that share the port (SO_REUSEPORT); the kernel deals the connections out among them.
             options: Settings of the backend's own in place of those it declares.
             sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
@@ -221,6 +232,7 @@ class ServerProcess(Child):
                 log,
                 python=python,
                 cpus=cpus,
+                root=root,
                 pass_fds=tuple(listener.fileno() for listener in listeners),
             )
         try:
@@ -307,7 +319,9 @@ class Probed(NamedTuple):
     interpreter: str
 
 
-def probe_backends(backends: Mapping[str, Backend], python: str = sys.executable) -> dict[str, Probed]:
+def probe_backends(
+    backends: Mapping[str, Backend], python: str = sys.executable, root: Path = ROOT
+) -> dict[str, Probed]:
     """Ask an interpreter which backends it can run.
 
     A backend that kills or hangs the process on import is blamed, and the rest is asked again.
@@ -315,6 +329,7 @@ def probe_backends(backends: Mapping[str, Backend], python: str = sys.executable
     Args:
         backends: By name.
         python: The interpreter.
+        root: Folder of the packages `backends` and `scenarios`.
 
     Returns:
         What it says, by name.
@@ -328,7 +343,7 @@ def probe_backends(backends: Mapping[str, Backend], python: str = sys.executable
         call = "import sys; sys.path.insert(0, sys.argv[1]); from backends.probe import main; main()"
         try:
             child = subprocess.run(
-                [python, "-I", "-c", call, str(ROOT)],
+                [python, "-I", "-c", call, str(root)],
                 input=json.dumps(waiting).encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -342,8 +357,9 @@ def probe_backends(backends: Mapping[str, Backend], python: str = sys.executable
             return {name: Probed(f"{python} cannot be started: {fault.strerror}", {}, "") for name in backends}
         for line in output.splitlines():
             answer = json.loads(line)
-            name = answer.pop("name")
-            results[name] = Probed(**answer)
+            # An earlier commit's probe does not name its interpreter.
+            interpreter = answer.get("interpreter", "")
+            results[answer["name"]] = Probed(answer["unavailable"], answer["packages"], interpreter)
         waiting = {name: entry for name, entry in waiting.items() if name not in results}
         if waiting:
             name = next(iter(waiting))

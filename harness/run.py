@@ -121,8 +121,9 @@ class Run:
         began = time.monotonic()
         self._records = []
         self._observer.starting(point, len(cells))
+        per_start = self._plan.scenario.measure.rounds_per_start
         with ExitStack() as processes:
-            live = [started for cell in cells if (started := self._start(cell, processes)) is not None]
+            live = self._start_all(cells, processes)
             first_round = time.monotonic()
             for number in itertools.count():
                 now = time.monotonic()
@@ -130,8 +131,14 @@ class Run:
                     break  # another round would not end in time
                 if number >= self._plan.scenario.measure.rounds and (not self._enough or self._enough(self._records)):
                     break
+                if number and per_start and number % per_start == 0:
+                    processes.close()
+                    live = self._start_all([each.cell for each in live], processes)
                 self._order.shuffle(live)
                 live = [each for each in live if self._trial(each, number)]
+
+    def _start_all(self, cells: Sequence[Cell], processes: ExitStack) -> list[LiveCell]:
+        return [started for cell in cells if (started := self._start(cell, processes)) is not None]
 
     def _start(self, cell: Cell, processes: ExitStack) -> LiveCell | None:
         """Start a cell, connect, verify and warm up; record and return None if that fails."""
@@ -147,6 +154,7 @@ class Run:
                     log,
                     cpus=self._cpus.servers,
                     python=cell.candidate.python,
+                    root=cell.candidate.root,
                     conditions=self._conditions(point),
                     workers=cell.candidate.workers,
                     options=cell.candidate.options,

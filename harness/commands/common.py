@@ -43,6 +43,37 @@ def open_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
+def load_options(command: _Command) -> _Command:
+    """Give a command the options that are called like keys of a scenario's [load] and [conditions]."""
+    for option in reversed(
+        (
+            click.option("--connections", callback=split, help="Active connections, such as 1,10,100."),
+            click.option("--idle-connections", callback=split, help="Open and silent connections beside them."),
+            click.option("--message-size", callback=split, help="Sizes of a request, such as 64B,1KiB,16KiB."),
+            click.option("--pipeline-depth", callback=split, help="Requests in flight on each connection."),
+            click.option("--arrivals", help="closed, or an open loop: constant, poisson, bursts."),
+            click.option("--rate", callback=split, help="Requests due per second in an open loop, such as 1000,5000."),
+            click.option(
+                "--rate-percent", callback=split, help="The same in percent of each backend's closed-loop capacity."
+            ),
+            click.option(
+                "--think-time", help='Time between a reply and the next request of a closed loop, such as "1ms".'
+            ),
+            click.option(
+                "--requests-per-connection", callback=split, help="Churn: a connection is replaced after so many."
+            ),
+            click.option(
+                "--reply-delay", callback=split, help='Delay of each reply, such as "1ms,10ms"; the server waits.'
+            ),
+            click.option(
+                "--cpu-work", callback=split, help='CPU work for each reply, such as "50us"; the server works.'
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def backend_options(command: _Command) -> _Command:
     """Give a command the options that choose backends, and in which forms."""
     for option in (
@@ -125,12 +156,18 @@ def measure(launch: Launch, folder: RunFolder, console: Console, enough: Enough 
     return INTERRUPTED
 
 
-def probe(backends: Mapping[str, Backend], python: str = sys.executable) -> list[Candidate]:
-    """Return backends with what an interpreter says of them: versions, or why they cannot run."""
-    from harness.plan import Candidate
+def probe(backends: Mapping[str, Backend], python: str = sys.executable, root: Path | None = None) -> list[Candidate]:
+    """Return backends with what an interpreter says of them: versions, or why they cannot run.
+
+    Args:
+        backends: By name.
+        python: The interpreter's program.
+        root: Folder of the packages `backends` and `scenarios`; None means ours.
+    """
+    from harness.plan import ROOT, Candidate
     from harness.process import probe_backends
 
-    facts = probe_backends(backends, python)
+    facts = probe_backends(backends, python, root or ROOT)
     return [
         Candidate(backend, facts[name].packages, facts[name].unavailable, python, facts[name].interpreter)
         for name, backend in backends.items()

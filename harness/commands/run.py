@@ -11,27 +11,17 @@ import click
 from harness.commands.common import (
     backend_options,
     chosen_candidates,
+    load_options,
     measure,
     open_console,
     show_report,
-    split,
 )
 
 
 @click.command()
 @click.argument("suite", metavar="SUITE")
 @backend_options
-@click.option("--connections", callback=split, help="Active connections, such as 1,10,100.")
-@click.option("--idle-connections", callback=split, help="Open and silent connections beside them.")
-@click.option("--message-size", callback=split, help="Sizes of a request, such as 64B,1KiB,16KiB.")
-@click.option("--pipeline-depth", callback=split, help="Requests in flight on each connection.")
-@click.option("--arrivals", help="closed, or an open loop: constant, poisson, bursts.")
-@click.option("--rate", callback=split, help="Requests due per second in an open loop, such as 1000,5000.")
-@click.option("--rate-percent", callback=split, help="The same in percent of each backend's closed-loop capacity.")
-@click.option("--think-time", help='Time between a reply and the next request of a closed loop, such as "1ms".')
-@click.option("--requests-per-connection", callback=split, help="Churn: a connection is replaced after so many.")
-@click.option("--reply-delay", callback=split, help='Delay of each reply, such as "1ms,10ms"; the server waits.')
-@click.option("--cpu-work", callback=split, help='CPU work for each reply, such as "50us"; the server works.')
+@load_options
 @click.option("--duration", help='Length of one trial, such as "500ms" or "2s".')
 @click.option("--rounds", type=int, help="Trials of each backend at each point.")
 @click.option("--budget", help='Time for the whole run, such as "60s"; it ends with the round under way.')
