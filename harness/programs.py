@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backends.find import Backend
+from backends.find import FOLDER, Backend
 from backends.program import Program
 
 BUILD_TAIL_LINES = 20
@@ -22,8 +22,8 @@ VERSION_TIMEOUT_S = 20.0
 HOST = "127.0.0.1"
 
 
-class BuildError(Exception):
-    """An external server that could not be built, with the end of what its tools said."""
+class ProgramError(Exception):
+    """An external server that cannot be built or started, with the reason, or the end of what its tools said."""
 
 
 def cache_folder() -> Path:
@@ -36,14 +36,14 @@ def built_folder(backend: Backend, program: Program) -> Path:
     """Return the folder of a program's built files, whether they are built or not.
 
     Raises:
-        BuildError: A source is missing.
+        ProgramError: A source is missing.
     """
     digest = hashlib.sha256("\0".join(program.build).encode())
     for source in program.sources:
         try:
             digest.update(source.encode() + b"\0" + (backend.file.parent / source).read_bytes() + b"\0")
         except OSError as fault:
-            raise BuildError(f"{backend.file}: the source {source} cannot be read: {fault.strerror}") from None
+            raise ProgramError(f"{backend.file}: the source {source} cannot be read: {fault.strerror}") from None
     return cache_folder() / f"{backend.traits.name}-{digest.hexdigest()[:16]}"
 
 
@@ -65,10 +65,10 @@ def why_not(backend: Backend, program: Program) -> str:
         return reason
     try:
         folder = built_folder(backend, program)
-    except BuildError as fault:
+    except ProgramError as fault:
         return str(fault)
     if program.build and not folder.is_dir():
-        own = backend.file.parent.parent == _OWN
+        own = backend.file.is_relative_to(FOLDER)
         return f"not built yet, run: muxbench build {backend.traits.name if own else backend.file}"
     first = filled(program.command, backend, program)[0]
     if not shutil.which(first if os.sep not in first else backend.file.parent / first):
@@ -76,14 +76,11 @@ def why_not(backend: Backend, program: Program) -> str:
     return ""
 
 
-_OWN = Path(__file__).resolve().parent.parent / "backends" / "external"
-
-
 def filled(words: tuple[str, ...], backend: Backend, program: Program, port: int = 0) -> list[str]:
     """Return a command's words with host, port and folder in their places.
 
     Raises:
-        BuildError: A source is missing.
+        ProgramError: A source is missing.
     """
     places = {"{host}": HOST, "{port}": str(port), "{folder}": str(built_folder(backend, program))}
     return [_fill(word, places) for word in words]
@@ -95,11 +92,20 @@ def _fill(text: str, places: dict[str, str]) -> str:
     return text
 
 
+def probe_program(backend: Backend, program: Program) -> tuple[str, str]:
+    """Return why a program cannot run here, with the command that would help, or an empty text; and its version."""
+    reason = why_not(backend, program)
+    try:
+        return reason, "" if reason else version(backend, program)
+    except ProgramError as fault:
+        return str(fault), ""
+
+
 def version(backend: Backend, program: Program) -> str:
     """Return the first line that the version command prints; empty where there is no such command.
 
     Raises:
-        BuildError: The command fails, with the last line of what it says.
+        ProgramError: The command fails, with the last line of what it says.
     """
     if not program.version:
         return ""
@@ -115,25 +121,25 @@ def version(backend: Backend, program: Program) -> str:
             check=False,
         )
     except OSError as fault:
-        raise BuildError(f"its version command cannot be started: {fault.filename}: {fault.strerror}") from None
+        raise ProgramError(f"its version command cannot be started: {fault.filename}: {fault.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise BuildError(f"its version command takes more than {VERSION_TIMEOUT_S:.0f} s") from None
+        raise ProgramError(f"its version command takes more than {VERSION_TIMEOUT_S:.0f} s") from None
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.returncode:
-        raise BuildError(f"its version command failed: {lines[-1] if lines else f'status {done.returncode}'}")
+        raise ProgramError(f"its version command failed: {lines[-1] if lines else f'status {done.returncode}'}")
     return lines[0] if lines else ""
 
 
-def build(backend: Backend, program: Program) -> Path:
+def build_program(backend: Backend, program: Program) -> Path:
     """Build a program, unless it is built, and return the folder of its files.
 
     The folder appears whole or not at all: it is made under another name and renamed.
 
     Raises:
-        BuildError: A tool or a source is missing, or a tool failed: the end of its output.
+        ProgramError: A tool or a source is missing, or a tool failed: the end of its output.
     """
     if reason := missing(program):
-        raise BuildError(f"{backend.traits.name} {reason}")
+        raise ProgramError(f"{backend.traits.name} {reason}")
     folder = built_folder(backend, program)
     if not program.build or folder.is_dir():
         return folder
@@ -141,14 +147,14 @@ def build(backend: Backend, program: Program) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as fault:
-        raise BuildError(f"{fault.filename}: {fault.strerror}") from None
+        raise ProgramError(f"{fault.filename}: {fault.strerror}") from None
     try:
         for line in program.build:
             _run_line(line, backend, unfinished)
         unfinished.rename(folder)
     except OSError as fault:
         if fault.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # then somebody else has just built the same
-            raise BuildError(f"{folder}: {fault.strerror}") from None
+            raise ProgramError(f"{folder}: {fault.strerror}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
@@ -168,4 +174,4 @@ def _run_line(line: str, backend: Backend, folder: Path) -> None:
     )
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-BUILD_TAIL_LINES:])
-        raise BuildError(f"{backend.traits.name}: `{line}` ended with status {done.returncode}:\n{tail}")
+        raise ProgramError(f"{backend.traits.name}: `{line}` ended with status {done.returncode}:\n{tail}")

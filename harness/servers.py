@@ -14,7 +14,7 @@ from backends.find import Backend
 from backends.program import Program
 from harness import process as processes
 from harness.process import Child, ChildFailedError, ServerProcess
-from harness.programs import HOST, BuildError, filled
+from harness.programs import HOST, ProgramError, filled
 
 PORTS = range(10_000, 32_768)
 """Below the ports that systems give to outgoing connections, so that none of these takes it before the server does."""
@@ -47,7 +47,7 @@ class ProgramProcess(ServerProcess):
         self.address = (HOST, free_port())
         try:
             command = filled(program.command, backend, program, self.address[1])
-        except BuildError as fault:
+        except ProgramError as fault:
             raise ChildFailedError("crashed", str(fault)) from None
         Child.__init__(self, name, "harness.keeper.main", log, python=sys.executable, cpus=cpus)
         try:
@@ -80,16 +80,20 @@ class ProgramProcess(ServerProcess):
                 time.sleep(ACCEPT_POLL_S)
             else:
                 return
-        raise ChildFailedError("crashed", self.how_it_ended())
+        raise ChildFailedError("crashed", self.last_words())
 
     def _elsewhere(self) -> str:
         """Return where it listens instead, in words, or an empty text."""
         try:
             family = [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
-            found = [each for each in psutil.net_connections("tcp") if each.pid in family and each.status == "LISTEN"]
+            found = [
+                each.laddr
+                for each in psutil.net_connections("tcp")
+                if each.pid in family and each.status == psutil.CONN_LISTEN and each.laddr
+            ]
         except psutil.Error:
             return ""
-        places = sorted({f"{each.laddr[0]}:{each.laddr[1]}" for each in found})
+        places = sorted({f"{host}:{port}" for host, port in found})
         return f" but on {', '.join(places)}" if places else ""
 
     def _end_of_output(self) -> str:
@@ -115,11 +119,15 @@ def start_server(backend: Backend, exchange: str, log: Path, **settings: Any) ->
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface on which nobody listens."""
-    while True:
-        port = random.choice(PORTS)
+    """Return a port of the loopback interface on which nobody listens.
+
+    Raises:
+        ChildFailedError: There is none.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
         try:
             socket.create_server((HOST, port)).close()
         except OSError:
             continue
         return port
+    raise ChildFailedError("crashed", f"no port from {PORTS[0]} to {PORTS[-1]} is free on {HOST}")
