@@ -1,10 +1,11 @@
-"""Where backends are: name -> file, by folder scan or path. Reads their traits, imports none of them."""
+"""Where backends are: name -> file, by folder scan or path. Reads their traits, imports or starts none of them."""
 
 import ast
 from dataclasses import dataclass
 from pathlib import Path
 
 from backends.contract import FAMILIES, BackendError, Traits
+from backends.program import Program, read_program
 
 FOLDER = Path(__file__).parent
 
@@ -15,19 +16,24 @@ class Backend:
 
     Attributes:
         traits: What it says of itself.
-        file: Its Python file.
+        file: Its Python file, or the TOML file of an external server.
+        program: How it is built and started if it is an external server.
     """
 
     traits: Traits
     file: Path
+    program: Program | None = None
 
 
 def read_backend(file: Path) -> Backend:
-    """Return the backend that a Python file defines, without importing it.
+    """Return the backend that a Python file defines, without importing it, or a TOML file describes.
 
     Raises:
-        BackendError: The file cannot be read or has no proper TRAITS; the message names the file.
+        BackendError: The file cannot be read or has no proper TRAITS or keys; the message names the file.
     """
+    if file.suffix == ".toml":
+        traits, program = read_program(file)
+        return Backend(traits, file, program)
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except OSError as fault:
@@ -58,8 +64,8 @@ def find_backends(folder: Path = FOLDER) -> dict[str, Backend]:
     """
     found: dict[str, Backend] = {}
     for family in FAMILIES:
-        for file in sorted((folder / family).glob("*.py")):
-            if not file.read_bytes().count(b"\nTRAITS = {"):
+        for file in sorted([*(folder / family).glob("*.py"), *(folder / family).glob("*/backend.toml")]):
+            if file.suffix == ".py" and not file.read_bytes().count(b"\nTRAITS = {"):
                 continue  # what several backends share, such as the reactor
             backend = read_backend(file)
             known = found.setdefault(backend.traits.name, backend)

@@ -5,6 +5,7 @@ Imports of libraries stand inside the commands, so that `muxbench --help` answer
 
 import click
 
+from harness.commands.build import build
 from harness.commands.calibrate import calibrate
 from harness.commands.duel import duel
 from harness.commands.list_backends import list_backends
@@ -21,5 +22,5 @@ def main() -> None:
     """
 
 
-for _command in (run, duel, list_backends, report, calibrate):
+for _command in (run, duel, build, list_backends, report, calibrate):
     main.add_command(_command)

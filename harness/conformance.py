@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from backends.contract import Traits
 from backends.find import Backend
 from harness.peer import PATIENCE_S, CheckFailedError, Peer
 from harness.process import ServerProcess
+from harness.servers import start_server
 from scenarios.exchanges.conformance import flood
 
 SMALL_BUFFER_BYTES = 4096
@@ -45,12 +45,14 @@ class Check:
     Attributes:
         run: Takes a fresh server; returns if it does what its docstring says.
         connections: How many it opens at once.
-        send_buffer_bytes: SO_SNDBUF of the listener; None leaves the system's.
+        send_buffer_bytes: SO_SNDBUF of the listener; None leaves the system's. An external server makes its own.
+        by_echo: Whether it sends no commands, so that any server of the exchange "echo" can be checked.
     """
 
     run: Callable[[ServerProcess], None]
     connections: int = 2
     send_buffer_bytes: int | None = None
+    by_echo: bool = False
 
     @property
     def name(self) -> str:
@@ -77,8 +79,9 @@ def run_check(check: Check, backend: Backend, log: Path, python: str = sys.execu
         CheckSkippedError: The check does not apply to this backend or this machine.
         ChildFailedError: The server did not start.
     """
-    refuse_inapplicable(check, backend.traits)
-    with ServerProcess(backend, "conformance", log, python=python, sndbuf=check.send_buffer_bytes) as server:
+    refuse_inapplicable(check, backend)
+    exchange = "conformance" if backend.program is None else "echo"
+    with start_server(backend, exchange, log, python=python, sndbuf=check.send_buffer_bytes) as server:
         try:
             check.run(server)
         except CheckFailedError as failure:
@@ -87,8 +90,11 @@ def run_check(check: Check, backend: Backend, log: Path, python: str = sys.execu
             raise CheckFailedError(f"{server.last_words()} ({failure})") from None
 
 
-def refuse_inapplicable(check: Check, traits: Traits) -> None:
-    """Raise `CheckSkippedError` if a limit that the backend declares is below what the check needs."""
+def refuse_inapplicable(check: Check, backend: Backend) -> None:
+    """Raise `CheckSkippedError` if the check needs more than what the backend declares that it can do."""
+    traits, program = backend.traits, backend.program
+    if program is not None and not (check.by_echo and "echo" in program.exchanges):
+        raise CheckSkippedError(f"cannot be seen from outside; the backend declares exchanges {program.exchanges}")
     if traits.max_connections is not None and traits.max_connections < check.connections:
         raise CheckSkippedError(
             f"opens {check.connections} connections; the backend declares max_connections {traits.max_connections}"

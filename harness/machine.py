@@ -108,7 +108,7 @@ def measured_code() -> str:
     """Return a SHA-256 over the code that runs in the measured process: the folders backends and scenarios."""
     digest = hashlib.sha256()
     for folder in ("backends", "scenarios"):
-        for file in sorted((ROOT / folder).rglob("*.py")):
+        for file in sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder / "external").glob("*/*")]):
             digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

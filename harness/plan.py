@@ -65,6 +65,8 @@ def choose_forms(
 ) -> list[Candidate]:
     """Return every candidate in every form: with each number of workers, and each value of the options it has.
 
+    An external server has one form: it decides itself how many processes it has.
+
     Args:
         candidates: Backends under their interpreters.
         workers: Numbers of processes.
@@ -84,7 +86,8 @@ def choose_forms(
         own = [name for name in options if name in usual]
         for chosen in itertools.product(*(options[name] for name in own)):
             settings = {name: _option(name, usual[name], text) for name, text in zip(own, chosen, strict=True)}
-            forms += [replace(each, workers=number, options=settings) for number in workers]
+            numbers = workers if each.backend.program is None else [1]
+            forms += [replace(each, workers=number, options=settings) for number in numbers]
     return forms
 
 
@@ -124,7 +127,7 @@ class Plan:
 
 
 def choose_backends(names: Sequence[str], root: Path = ROOT) -> dict[str, Backend]:
-    """Return the backends of these names or paths of Python files, or all built-in ones if there are none.
+    """Return the backends of these names or paths of files, or all built-in ones if there are none.
 
     Args:
         names: Names or paths.
@@ -139,9 +142,10 @@ def choose_backends(names: Sequence[str], root: Path = ROOT) -> dict[str, Backen
             return built_in
         chosen: dict[str, Backend] = {}
         for name in names:
-            if not name.endswith(".py") and name not in built_in:
+            is_file = name.endswith((".py", ".toml"))
+            if not is_file and name not in built_in:
                 raise PlanError(f"no backend is called {name!r}{nearest(name, built_in)}")
-            backend = read_backend(Path(name).resolve()) if name.endswith(".py") else built_in[name]
+            backend = read_backend(Path(name).resolve()) if is_file else built_in[name]
             known = chosen.setdefault(backend.traits.name, backend)
             if known.file != backend.file:
                 raise PlanError(f"{known.file} and {backend.file} are both called {backend.traits.name!r}: rename one")
@@ -164,14 +168,22 @@ def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_li
     if not candidates:
         raise PlanError("none of the backends is available here; `muxbench list` tells why")
     cells = {
-        point: [Cell(candidate, point, refusal(candidate, point, descriptor_limit)) for candidate in candidates]
+        point: [
+            Cell(candidate, point, refusal(candidate, scenario.exchange, point, descriptor_limit))
+            for candidate in candidates
+        ]
         for point in points(scenario)
     }
     return Plan(scenario, cells)
 
 
-def refusal(candidate: Candidate, point: Point, descriptor_limit: int) -> str:
-    """Return why this backend is not measured at this point, or an empty text."""
+def refusal(candidate: Candidate, exchange: str, point: Point, descriptor_limit: int) -> str:
+    """Return why this backend is not measured at this point of a scenario with this exchange, or an empty text."""
+    program = candidate.backend.program
+    if program is not None and exchange not in program.exchanges:
+        return f"{candidate.label} serves {', '.join(program.exchanges)} only, not {exchange}"
+    if program is not None and (point.reply_delay_us or point.cpu_work_us):
+        return f"{candidate.label} is a program of its own: it can neither delay its replies nor work for them"
     traits = candidate.backend.traits
     connections = point.connections + point.idle_connections + point.slow_connections
     needed = connections + SPARE_DESCRIPTORS

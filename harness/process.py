@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 from backends.contract import Option
 from backends.find import Backend
 from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+from harness.programs import probe_program
 from scenarios.conditions import Conditions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,7 +171,7 @@ class Child:
         except subprocess.TimeoutExpired:
             by_itself = False
         with contextlib.suppress(ProcessLookupError):  # the whole group is gone already
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         return by_itself
 
@@ -311,7 +312,7 @@ class Probed(NamedTuple):
     Attributes:
         unavailable: Why it cannot run there, or empty.
         packages: Versions of its packages by distribution name.
-        interpreter: Such as "CPython 3.11.7"; empty where it could not be asked.
+        interpreter: Such as "CPython 3.11.7", or an external server's version; empty where it could not be asked.
     """
 
     unavailable: str
@@ -322,7 +323,7 @@ class Probed(NamedTuple):
 def probe_backends(
     backends: Mapping[str, Backend], python: str = sys.executable, root: Path = ROOT
 ) -> dict[str, Probed]:
-    """Ask an interpreter which backends it can run.
+    """Ask an interpreter which backends it can run, and the machine which external servers.
 
     A backend that kills or hangs the process on import is blamed, and the rest is asked again.
 
@@ -338,7 +339,12 @@ def probe_backends(
     waiting = {
         name: {"file": str(each.file), "requires": each.traits.requires, "platforms": each.traits.platforms}
         for name, each in backends.items()
+        if each.program is None
     }
+    for name, each in backends.items():
+        if each.program is not None:
+            reason, version = probe_program(each, each.program)
+            results[name] = Probed(reason, {}, version)
     while waiting:
         call = "import sys; sys.path.insert(0, sys.argv[1]); from backends.probe import main; main()"
         try:
@@ -354,7 +360,8 @@ def probe_backends(
         except subprocess.TimeoutExpired as fault:
             output, how = fault.stdout or b"", f"takes more than {START_TIMEOUT_S:.0f} s to import"
         except OSError as fault:
-            return {name: Probed(f"{python} cannot be started: {fault.strerror}", {}, "") for name in backends}
+            results |= {name: Probed(f"{python} cannot be started: {fault.strerror}", {}, "") for name in waiting}
+            break
         for line in output.splitlines():
             answer = json.loads(line)
             # An earlier commit's probe does not name its interpreter.

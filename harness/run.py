@@ -24,6 +24,7 @@ from harness.plan import Cell, Plan
 from harness.process import ChildFailedError, GeneratorProcess, ServerProcess
 from harness.record import Record, Verdict
 from harness.scenario import Point
+from harness.servers import start_server
 from harness.stopping import Enough
 from harness.store import RunFolder
 from harness.usage import snapshot, usage
@@ -148,7 +149,7 @@ class Run:
         server = None
         try:
             server = processes.enter_context(
-                ServerProcess(
+                start_server(
                     cell.candidate.backend,
                     self._plan.scenario.exchange,
                     log,

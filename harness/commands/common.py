@@ -85,7 +85,7 @@ def backend_options(command: _Command) -> _Command:
             "-b",
             multiple=True,
             callback=split,
-            help="Names or .py files, separated by commas. Default: all.",
+            help="Names, .py or .toml files, separated by commas. Default: all.",
         ),
     ):
         command = option(command)
@@ -99,7 +99,7 @@ def chosen_candidates(
 
     Args:
         backends: Names or paths; none means all.
-        pythons: Interpreters; none means this one.
+        pythons: Interpreters; none means this one. External servers run under none.
         workers: Numbers of processes, as texts.
         options: Settings, each NAME=VALUE.
 
@@ -109,7 +109,9 @@ def chosen_candidates(
     from harness.plan import PlanError, choose_backends, choose_forms
 
     chosen = choose_backends(backends)
-    candidates = [each for python in pythons or [sys.executable] for each in probe(chosen, python)]
+    scripts = {name: backend for name, backend in chosen.items() if backend.program is None}
+    programs = {name: backend for name, backend in chosen.items() if backend.program is not None}
+    candidates = [each for python in pythons or [sys.executable] for each in probe(scripts, python)] + probe(programs)
     for each in candidates:
         if backends and each.unavailable:
             raise PlanError(f"backend {each.label} is unavailable: {each.unavailable}")

@@ -27,6 +27,8 @@ def list_backends() -> None:
     for each in candidates:
         traits = each.backend.traits
         packages = ", ".join(f"{name} {number}" for name, number in each.packages.items())
+        if each.backend.program is not None:
+            packages = each.interpreter
         summary = Text(f"{traits.summary} ({packages})" if packages else traits.summary)
         if each.unavailable:
             summary.append(f" [unavailable: {each.unavailable}]", style="yellow")
