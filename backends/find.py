@@ -18,11 +18,13 @@ class Backend:
         traits: What it says of itself.
         file: Its Python file, or the TOML file of an external server.
         program: How it is built and started if it is an external server.
+        package: Name and version of the package that brings it; empty if it is built in or a file.
     """
 
     traits: Traits
     file: Path
     program: Program | None = None
+    package: str = ""
 
 
 def read_backend(file: Path) -> Backend:

@@ -7,8 +7,10 @@ import click
 
 from harness.commands.build import build
 from harness.commands.calibrate import calibrate
+from harness.commands.check import check
 from harness.commands.duel import duel
 from harness.commands.list_backends import list_backends
+from harness.commands.new import new
 from harness.commands.report import report
 from harness.commands.run import run
 
@@ -22,5 +24,5 @@ def main() -> None:
     """
 
 
-for _command in (run, duel, build, list_backends, report, calibrate):
+for _command in (run, duel, report, list_backends, new, check, build, calibrate):
     main.add_command(_command)

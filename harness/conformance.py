@@ -17,9 +17,10 @@ import psutil
 
 from backends.find import Backend
 from harness.peer import PATIENCE_S, CheckFailedError, Peer
-from harness.process import ServerProcess
+from harness.process import ChildFailedError, ServerProcess
 from harness.servers import start_server
 from scenarios.exchanges.conformance import flood
+from scenarios.exchanges.rpc import LENGTH, REQUEST
 
 SMALL_BUFFER_BYTES = 4096
 """As SO_SNDBUF of the listener it makes writes fall short: with its usual buffers loopback swallows megabytes."""
@@ -29,6 +30,9 @@ PEER_BUFFER_BYTES = 64 * 1024
 
 MUCH_BYTES = 8 * 1024 * 1024
 """More than all kernel buffers between a peer that does not read and a server hold together."""
+
+HALF_OPEN = 1000
+"""Peers of the check with half-open connections."""
 
 MEMORY_BYTES = 6 * 1024 * 1024
 """What a server's resident memory may grow by while one peer does not read."""
@@ -46,12 +50,14 @@ class Check:
         run: Takes a fresh server; returns if it does what its docstring says.
         connections: How many it opens at once.
         send_buffer_bytes: SO_SNDBUF of the listener; None leaves the system's. An external server makes its own.
+        exchange: What the server runs.
         by_echo: Whether it sends no commands, so that any server of the exchange "echo" can be checked.
     """
 
     run: Callable[[ServerProcess], None]
     connections: int = 2
     send_buffer_bytes: int | None = None
+    exchange: str = "conformance"
     by_echo: bool = False
 
     @property
@@ -80,7 +86,7 @@ def run_check(check: Check, backend: Backend, log: Path, python: str = sys.execu
         ChildFailedError: The server did not start.
     """
     refuse_inapplicable(check, backend)
-    exchange = "conformance" if backend.program is None else "echo"
+    exchange = check.exchange if backend.program is None else "echo"
     with start_server(backend, exchange, log, python=python, sndbuf=check.send_buffer_bytes) as server:
         try:
             check.run(server)
@@ -88,6 +94,27 @@ def run_check(check: Check, backend: Backend, log: Path, python: str = sys.execu
             if server.alive:
                 raise
             raise CheckFailedError(f"{server.last_words()} ({failure})") from None
+
+
+def outcome(check: Check, backend: Backend, log: Path, python: str = sys.executable) -> tuple[str, str]:
+    """Run a check and say how it went, in words for people.
+
+    Args:
+        check: One of `CHECKS`.
+        backend: What is checked.
+        log: File for the server's output.
+        python: The interpreter that runs the server.
+
+    Returns:
+        "holds", "does not hold" or "does not apply", and the reason of the latter two.
+    """
+    try:
+        run_check(check, backend, log, python)
+    except CheckSkippedError as reason:
+        return "does not apply", str(reason)
+    except (CheckFailedError, ChildFailedError) as reason:
+        return "does not hold", str(reason)
+    return "holds", ""
 
 
 def refuse_inapplicable(check: Check, backend: Backend) -> None:
@@ -136,6 +163,45 @@ def expect_alive(server: ServerProcess, failure: str) -> None:
             peer.ask()
     except CheckFailedError as error:
         raise CheckFailedError(f"{failure}: {error}") from None
+
+
+# Peers that mean no good
+
+
+def a_thousand_half_open_connections(server: ServerProcess) -> None:
+    """A thousand peers that never finish their first message, or never begin one, keep nobody from being served."""
+    with contextlib.ExitStack() as crowd:
+        for number in range(HALF_OPEN):
+            peer = crowd.enter_context(Peer(server.address))
+            if number % 2:
+                peer.send(b"the beginning of a line")
+        expect_alive(server, f"no new connection beside {HALF_OPEN:,} half-open ones")
+    expect_alive(server, f"no new connection after {HALF_OPEN:,} half-open ones")
+
+
+def garbage(server: ServerProcess) -> None:
+    """Bytes that are no message of the exchange end at most their own connection."""
+    noise = random.Random(2).randbytes(64 * 1024)
+    with Peer(server.address) as other:
+        other.send(rpc_request(b"sequence"))
+        other.expect(rpc_reply(b"sequence"))
+        for start in range(0, len(noise), 4096):
+            with Peer(server.address) as peer, contextlib.suppress(CheckFailedError):  # It may be broken at any time.
+                peer.send(noise[start : start + 4096])
+                peer.finish()
+                peer.expect_break()
+        other.send(rpc_request(b"and again"[:8]))
+        other.expect(rpc_reply(b"and again"[:8]))
+
+
+def rpc_request(sequence: bytes) -> bytes:
+    """Return a request of the exchange "rpc" for a result of as many bytes as the sequence has."""
+    return REQUEST.pack(REQUEST.size - LENGTH.size, sequence, len(sequence))
+
+
+def rpc_reply(sequence: bytes) -> bytes:
+    """Return the reply to `rpc_request`."""
+    return LENGTH.pack(len(sequence)) + sequence
 
 
 # Messages
@@ -487,6 +553,8 @@ CHECKS = (
     Check(overlapping_late_replies),
     Check(late_replies_hold_up_nobody),
     Check(late_reply_to_a_busy_peer),
+    Check(a_thousand_half_open_connections, connections=HALF_OPEN + 1),
+    Check(garbage, exchange="rpc"),
     Check(descriptors_run_out, connections=40),
     Check(stop_with_open_connections, connections=3),
     Check(stop_with_a_peer_that_never_reads, send_buffer_bytes=SMALL_BUFFER_BYTES),

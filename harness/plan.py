@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backends.contract import BackendError, Option
 from backends.find import Backend, find_backends, read_backend
+from backends.plugins import find_plugins
 from harness.scenario import Point, Scenario, nearest, points
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,7 +128,7 @@ class Plan:
 
 
 def choose_backends(names: Sequence[str], root: Path = ROOT) -> dict[str, Backend]:
-    """Return the backends of these names or paths of files, or all built-in ones if there are none.
+    """Return the backends of these names or paths of files, or all that are known if there are none.
 
     Args:
         names: Names or paths.
@@ -137,21 +138,35 @@ def choose_backends(names: Sequence[str], root: Path = ROOT) -> dict[str, Backen
         PlanError: A name is unknown, a file is no backend, or two have the same name.
     """
     try:
-        built_in = find_backends(root / "backends")
+        known, _problems = known_backends(root)
         if not names:
-            return built_in
+            return known
         chosen: dict[str, Backend] = {}
         for name in names:
             is_file = name.endswith((".py", ".toml"))
-            if not is_file and name not in built_in:
-                raise PlanError(f"no backend is called {name!r}{nearest(name, built_in)}")
-            backend = read_backend(Path(name).resolve()) if is_file else built_in[name]
-            known = chosen.setdefault(backend.traits.name, backend)
-            if known.file != backend.file:
-                raise PlanError(f"{known.file} and {backend.file} are both called {backend.traits.name!r}: rename one")
+            if not is_file and name not in known:
+                raise PlanError(f"no backend is called {name!r}{nearest(name, known)}")
+            backend = read_backend(Path(name).resolve()) if is_file else known[name]
+            other = chosen.setdefault(backend.traits.name, backend)
+            if other.file != backend.file:
+                raise PlanError(f"{other.file} and {backend.file} are both called {backend.traits.name!r}: rename one")
     except BackendError as fault:
         raise PlanError(str(fault)) from None
     return chosen
+
+
+def known_backends(root: Path = ROOT) -> tuple[dict[str, Backend], list[str]]:
+    """Return built-in backends and those of plugins by name, and one line for each plugin that is faulty.
+
+    Args:
+        root: Folder that holds the package `backends` whose built-in ones are meant.
+
+    Raises:
+        BackendError: A built-in one is faulty.
+    """
+    built_in = find_backends(root / "backends")
+    plugins, problems = find_plugins(built_in)
+    return built_in | plugins, problems
 
 
 def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_limit: int) -> Plan:

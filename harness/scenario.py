@@ -3,7 +3,9 @@
 A scenario is one TOML file. Values under [load] may be lists: each is an axis, and the points are all combinations.
 """
 
+import contextlib
 import difflib
+import importlib.metadata
 import itertools
 import re
 import tomllib
@@ -14,8 +16,11 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
+from backends.contract import BackendError
+from backends.plugins import module_file
 from harness.loadgen.spec import MAX_RATE_RPS
 
+PLUGINS = "muxbench.scenarios"
 CATALOGUE = Path(__file__).resolve().parent.parent / "scenarios" / "catalogue"
 
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
@@ -238,8 +243,16 @@ def points(scenario: Scenario) -> list[Point]:
 
 
 def scenario_files() -> dict[str, Path]:
-    """Return the files of the catalogue by scenario name."""
-    return {file.stem: file for file in sorted(CATALOGUE.glob("*.toml"))}
+    """Return the files of the catalogue by scenario name, and those of plugins, whose names must be others.
+
+    A plugin's entry point in the group `muxbench.scenarios` names a package whose folder holds TOML files.
+    """
+    found: dict[str, Path] = {}
+    for entry in importlib.metadata.entry_points(group=PLUGINS):
+        with contextlib.suppress(BackendError):  # a package that is gone brings nothing
+            folder = module_file(entry.module).parent
+            found |= {file.stem: file for file in sorted(folder.glob("*.toml"))}
+    return found | {file.stem: file for file in sorted(CATALOGUE.glob("*.toml"))}
 
 
 def load_scenario(name: str, changes: Mapping[str, Any] | None = None) -> Scenario:
@@ -270,6 +283,8 @@ def load_scenario(name: str, changes: Mapping[str, Any] | None = None) -> Scenar
         given = {key: value for key, value in changes.items() if key in table.model_fields}
         if given and isinstance(raw.get(name_of_table, {}), dict):
             raw[name_of_table] = {**raw.get(name_of_table, {}), **given}
+    if isinstance(raw.get("exchange"), str) and raw["exchange"].endswith(".py"):
+        raw["exchange"] = str(file.resolve().parent / raw["exchange"])
     return _validated({"name": file.stem, **raw}, file, changes)
 
 

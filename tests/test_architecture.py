@@ -15,7 +15,7 @@ FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("
 FRAMEWORKS = {"gevent", "trio", "anyio", "curio", "twisted", "tornado", "uvloop", "eventlet", "psutil", "pandas"}
 REQUIRED = {backend.file: set(backend.traits.requires) for backend in find_backends().values()}
 
-HARNESS_USES_OF_BACKENDS = {"backends.contract", "backends.find", "backends.probe", "backends.program"}
+HARNESS_USES_OF_BACKENDS = {f"backends.{name}" for name in ("contract", "find", "plugins", "probe", "program")}
 PURE = {
     "harness.record": {"harness.loadgen.spec"},
     "harness.verdict": {"harness.loadgen.histogram", "harness.loadgen.spec", "harness.record"},

@@ -129,6 +129,14 @@ def chosen_candidates(
     return choose_forms(candidates, numbers, values)
 
 
+def say_plugin_problems(console: Console) -> None:
+    """Print a line for each plugin that is left out."""
+    from harness.plan import known_backends
+
+    for problem in known_backends()[1]:
+        console.print(problem, style="yellow", markup=False)
+
+
 def measure(launch: Launch, folder: RunFolder, console: Console, enough: Enough | None) -> int:
     """Execute a run with its progress shown; return the exit status, which is not 0 if it was interrupted.
 

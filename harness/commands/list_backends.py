@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.common import open_console, probe
+from harness.commands.common import open_console, probe, say_plugin_problems
 
 
 @click.command(name="list")
@@ -26,7 +26,9 @@ def list_backends() -> None:
     backends = Table("backend", "family", "summary", title="Backends", title_justify="left", box=None, pad_edge=False)
     for each in candidates:
         traits = each.backend.traits
-        packages = ", ".join(f"{name} {number}" for name, number in each.packages.items())
+        packages = ", ".join(
+            [*filter(None, [each.backend.package]), *(f"{name} {number}" for name, number in each.packages.items())]
+        )
         if each.backend.program is not None:
             packages = each.interpreter
         summary = Text(f"{traits.summary} ({packages})" if packages else traits.summary)
@@ -34,6 +36,7 @@ def list_backends() -> None:
             summary.append(f" [unavailable: {each.unavailable}]", style="yellow")
         backends.add_row(Text(traits.name, style="bold"), traits.family, summary)
     console.print(backends)
+    say_plugin_problems(console)
     scenarios = Table(
         "scenario", "axes", "summary", title="\nScenarios", title_justify="left", box=None, pad_edge=False
     )

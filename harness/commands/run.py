@@ -14,6 +14,7 @@ from harness.commands.common import (
     load_options,
     measure,
     open_console,
+    say_plugin_problems,
     show_report,
 )
 
@@ -62,6 +63,7 @@ def run(
         folder = launch.into(output)
     except (ScenarioError, PlanError, StoreError, LookupError) as fault:
         raise click.UsageError(str(fault)) from None
+    say_plugin_problems(console)
     for each in candidates:
         if each.unavailable:
             console.print(f"left out: {each.label}: {each.unavailable}", style="yellow", markup=False)

@@ -1,0 +1,1 @@
+"""A backend and a scenario for muxbench."""
