@@ -15,6 +15,7 @@ import io.netty.channel.nio.NioEventLoopGroup;
 import io.netty.channel.socket.ChannelInputShutdownEvent;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.util.Version;
+import java.util.logging.Logger;
 
 /**
  * The echo server of Netty's own examples, which also stops reading while the peer does not read, and closes a
@@ -44,6 +45,8 @@ public final class EchoServer {
         EventLoopGroup acceptors = epoll ? new EpollEventLoopGroup(1) : new NioEventLoopGroup(1);
         EventLoopGroup workers = epoll ? new EpollEventLoopGroup() : new NioEventLoopGroup();
         Class<? extends ServerChannel> channel = epoll ? EpollServerSocketChannel.class : NioServerSocketChannel.class;
+        // The first line that is logged opens files: it must not be the one that says that no descriptors are left.
+        Logger.getLogger("EchoServer").info("starting");
         new ServerBootstrap()
                 .group(acceptors, workers)
                 .channel(channel)
