@@ -1,10 +1,11 @@
 """Compare the native load generator with a minimal C client: requests per second and CPU time per request.
 
-    make -C benchmarks && python benchmarks/generator.py
+    make -C benchmarks && muxbench build c-epoll && python benchmarks/generator.py
 
-Both are connected to the same C echo server all the time and take turns in short slices, in random order, so that the
-noise of the machine falls on both alike; the figure is the median of the ratios of neighbouring slices. The server runs
-on CPU 0, the clients on CPU 1. The native engine verifies and records everything; the C client does neither.
+Both are connected to the same server, the backend c-epoll, all the time and take turns in short slices, in random
+order, so that the noise of the machine falls on both alike; the figure is the median of the ratios of neighbouring
+slices. The server runs on CPU 0, the clients on CPU 1. The native engine verifies and records everything; the C client
+does neither.
 """
 
 import argparse
@@ -13,13 +14,16 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
+from backends.find import find_backends  # noqa: E402
 from harness.loadgen.engines import make_engine  # noqa: E402
 from harness.loadgen.spec import LoadSpec  # noqa: E402
+from harness.servers import start_server  # noqa: E402
 from scenarios.exchanges.echo import conversation  # noqa: E402
 
 
@@ -44,9 +48,15 @@ def main() -> None:
     parser.add_argument("--engine", default="native", choices=["native", "portable"])
     arguments = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
-    server = start(cpus[0], str(FOLDER / "build" / "echo_server"))
-    assert server.stdout is not None
-    port = int(server.stdout.readline())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_server(find_backends()["c-epoll"], "echo", Path(folder) / "log", cpus={cpus[0]}) as server,
+    ):
+        compare(arguments, server.address[1], cpus)
+
+
+def compare(arguments: argparse.Namespace, port: int, cpus: list[int]) -> None:
+    """Have both take turns on a server, and print the figures."""
     client = start(
         cpus[-1], str(FOLDER / "build" / "echo_client"), str(port), str(arguments.connections), str(arguments.size)
     )
@@ -79,10 +89,9 @@ def main() -> None:
         if number:  # the first pair warms up
             pairs.append((mine, theirs))
     engine.close()
-    for process in (client, server):
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait()
+    assert client.stdin is not None
+    client.stdin.close()
+    client.wait()
     for title, item in (("requests/s", 0), ("CPU us/request", 1)):
         mine_median = statistics.median(mine[item] for mine, _ in pairs)
         theirs_median = statistics.median(theirs[item] for _, theirs in pairs)

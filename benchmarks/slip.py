@@ -1,6 +1,6 @@
-"""Show how punctual the generator is: its slip and latency in an open loop against the minimal C echo server.
+"""Show how punctual the generator is: its slip and latency in an open loop against the backend c-epoll.
 
-    make -C benchmarks && python benchmarks/slip.py --rate 20000
+    muxbench build c-epoll && python benchmarks/slip.py --rate 20000
 
 The server runs on CPU 0, the generator on CPU 1. Slip is how late the generator was to act on a due request, through
 no fault of the server.
@@ -8,16 +8,18 @@ no fault of the server.
 
 import argparse
 import os
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER.parent))
 
+from backends.find import find_backends  # noqa: E402
 from harness.loadgen.engines import make_engine  # noqa: E402
 from harness.loadgen.histogram import decode  # noqa: E402
 from harness.loadgen.spec import Arrivals, LoadSpec  # noqa: E402
+from harness.servers import start_server  # noqa: E402
 from scenarios.exchanges.echo import conversation  # noqa: E402
 
 
@@ -32,15 +34,15 @@ def main() -> None:
     parser.add_argument("--engine", default="native", choices=["native", "portable"])
     arguments = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
-    server = subprocess.Popen(
-        [str(FOLDER / "build" / "echo_server")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {cpus[0]}),
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    port = int(server.stdout.readline())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_server(find_backends()["c-epoll"], "echo", Path(folder) / "log", cpus={cpus[0]}) as server,
+    ):
+        measure(arguments, server.address[1], cpus)
+
+
+def measure(arguments: argparse.Namespace, port: int, cpus: list[int]) -> None:
+    """Load a server, and print the percentiles of each trial."""
     os.sched_setaffinity(0, {cpus[-1]})
     talk = conversation(64)
     arrivals = Arrivals(arguments.process, arguments.rate)
@@ -58,8 +60,6 @@ def main() -> None:
         work = (result.cpu_s - result.spun_s) / result.duration_s
         print(f"{line}   working {work:.0%}, spinning {result.spun_s / result.duration_s:.0%} {result.errors or ''}")
     engine.close()
-    server.stdin.close()
-    server.wait()
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def push_until_stuck(server: ServerProcess, peer: Peer, text: bytes) -> int:
     Raises:
         CheckFailedError: It takes everything, or its memory grows.
     """
-    usual = text[:REPLY_BYTES]
+    usual = text[: 1024 * 1024]
     with peer.sending(usual):  # What a runtime allocates once, and then keeps, is not what is looked for.
         peer.expect(usual)
     before = memory_of(server)

@@ -22,7 +22,7 @@ FAILS = {
     "breaks_at_eof": {"half-close", "late-reply-after-the-end", "reply-at-the-end"},
     "buffers_without_bound": {"slow-reader"},
     "closes_before_late_replies": {"late-reply-after-the-end"},
-    "dies_of_reset": {"descriptors-run-out", "no-leaks", "reset-connections"},
+    "dies_of_reset": {"descriptors-run-out", "no-leaks", "reset-connections", "resets-with-bytes-in-flight"},
     "dies_of_session": {
         "garbage",
         "raising-session",
@@ -63,6 +63,7 @@ FAILS = {
     "serves_a_hundred": {"a-thousand-half-open-connections", "many-connections"},
     "sleeps_for_all": {"late-replies-hold-up-nobody"},
     "sleeps_until_late_replies": {"overlapping-late-replies"},
+    "spins_until_it_can_send": {"waiting-for-a-reader-without-spinning"},
     "spins_while_it_waits": {"waiting-without-spinning"},
     "spins_without_descriptors": {"descriptors-run-out"},
     "starves_late_replies": {"late-reply-to-a-busy-peer"},
