@@ -34,6 +34,22 @@ while True:
     while data := connection.recv(65536):
         connection.sendall(bytes(len(data)))
 """,
+    "hoards": """
+import collections, socket, sys, threading
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+def take(connection, replies, more):
+    while data := connection.recv(65536):
+        replies.append(data)
+        more.release()
+    connection.close()
+def give(connection, replies, more):
+    while more.acquire():
+        connection.sendall(replies.popleft())
+while True:
+    both = listener.accept()[0], collections.deque(), threading.Semaphore(0)
+    for work in take, give:
+        threading.Thread(target=work, args=both, daemon=True).start()
+""",
     "leaves-daemons": """
 import os, subprocess, sys, time, socket, signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
