@@ -130,7 +130,7 @@ def refuse_inapplicable(check: Check, backend: Backend) -> None:
     traits, program = backend.traits, backend.program
     if program is not None and not (check.by_echo and "echo" in program.exchanges):
         served = ", ".join(program.exchanges)
-        raise CheckSkippedError(f"sends commands of the exchange conformance; the backend declares exchanges {served}")
+        raise CheckSkippedError(f"speaks the exchange {check.exchange}; the backend declares exchanges {served}")
     if traits.max_connections is not None and traits.max_connections < check.connections:
         raise CheckSkippedError(
             f"opens {check.connections} connections; the backend declares max_connections {traits.max_connections}"

@@ -21,6 +21,7 @@ PORTS = range(10_000, 32_768)
 
 ACCEPT_POLL_S = 0.01
 END_LINES = 3
+END_CHARACTERS = 400
 
 
 class ProgramProcess(ServerProcess):
@@ -97,8 +98,8 @@ class ProgramProcess(ServerProcess):
         return f" but on {', '.join(places)}" if places else ""
 
     def _end_of_output(self) -> str:
-        lines = self.log_tail().splitlines()[-END_LINES:]
-        return f"the end of its output: {' | '.join(lines)}" if lines else "it printed nothing"
+        end = " | ".join(self.log_tail().splitlines()[-END_LINES:])[-END_CHARACTERS:]
+        return f"the end of its output: {end}" if end else "it printed nothing"
 
 
 def start_server(backend: Backend, exchange: str, log: Path, **settings: Any) -> ServerProcess:  # noqa: ANN401

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from backends.find import Backend, find_backends
-from harness.conformance import CHECKS, Check, CheckSkippedError, run_check
+from backends.find import Backend, find_backends, read_backend
+from harness.conformance import CHECKS, Check, CheckFailedError, CheckSkippedError, run_check
 from harness.process import probe_backends
 from harness.programs import ProgramError, build_program
+from tests.external_servers import write_external_server
 
 BACKENDS = find_backends()
 
@@ -33,3 +34,18 @@ def test_backend(backend: Backend, check: Check, tmp_path: Path) -> None:
         run_check(check, backend, tmp_path / "server.log")
     except CheckSkippedError as reason:
         pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("name", ["half-close", "slow-reader"])
+def test_an_external_server_that_hoards_replies_fails_what_it_breaks(name: str, tmp_path: Path) -> None:
+    backend = read_backend(write_external_server(tmp_path, "hoards"))
+    (check,) = (each for each in CHECKS if each.name == name)
+    with pytest.raises(CheckFailedError):
+        run_check(check, backend, tmp_path / "server.log")
+
+
+def test_a_check_that_sends_commands_is_skipped_for_an_external_server_with_the_reason(tmp_path: Path) -> None:
+    backend = read_backend(write_external_server(tmp_path, "fine"))
+    (check,) = (each for each in CHECKS if each.name == "late-reply")
+    with pytest.raises(CheckSkippedError, match="speaks the exchange conformance; the backend declares exchanges echo"):
+        run_check(check, backend, tmp_path / "server.log")
