@@ -158,7 +158,7 @@ class Connection:
             self.answer(data)
         elif result not in AGAIN:
             self.close()
-        if not self.receiving and not self.owed:
+        if not (self.receiving or self.owed or self.holding):
             self.proceed()
 
     def answer(self, data: bytes) -> None:
