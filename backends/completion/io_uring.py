@@ -109,17 +109,18 @@ class Connection:
     """
 
     __slots__ = (
+        "answering",
         "ended",
         "fd",
         "holding",
         "in_flight",
         "open",
         "owed",
-        "owed_bytes",
         "proactor",
         "receive",
         "receive_token",
         "receiving",
+        "send_at_once",
         "send_token",
         "sent_last",
         "session",
@@ -131,13 +132,12 @@ class Connection:
 
     def __init__(self, proactor: Proactor, fd: int, session: Session) -> None:
         self.proactor, self.fd, self.session = proactor, fd, session
-        self.receive, self.take = session.receive, proactor.ring.take
+        self.receive, self.answering = session.receive, proactor.answering
+        self.take, self.send_at_once = proactor.ring.take, proactor.ring.send_at_once
         self.receive_token, self.send_token = proactor.token_of(self.received), proactor.token_of(self.sent)
         self.open = True
         self.receiving = self.stopping = self.holding = self.ended = False
-        self.owed: list[bytes] = []
-        self.owed_bytes = 0
-        self.sent_last = b""
+        self.owed = self.sent_last = b""
         self.in_flight: object = None
         self.unread: list[bytes] = []
         self.timer_at: float | None = None
@@ -163,52 +163,57 @@ class Connection:
 
     def answer(self, data: bytes) -> None:
         """Have the session answer the bytes of the peer, or their end if there are none."""
-        if data:
-            self.owe(lambda: self.receive(data))
-        else:
-            self.ended = True
-            self.owe(self.session.eof)
-
-    def owe(self, step: Callable[[], bytes]) -> None:
-        """Keep what a step of the session returns until the end of the loop's turn."""
         try:
-            reply = step()
+            if data:
+                reply = self.receive(data)
+            else:
+                self.ended = True
+                reply = self.session.eof()
         except Exception:
-            report_session_failure()
-            self.close()
+            self.fail()
+        else:
+            self.owe(reply)
+
+    def wake(self, due: float) -> None:
+        """Wake the session, unless an earlier timer has taken this one's place."""
+        if not self.open or due != self.timer_at:
             return
-        if reply:
-            if not self.owed and self.in_flight is None:
-                self.proactor.answering.append(self)
-            self.owed.append(reply)
-            self.owed_bytes += len(reply)
-            if self.owed_bytes > COPIED_BYTES:
-                self.holding = True
+        self.timer_at = None
+        try:
+            reply = self.session.wake()
+        except Exception:
+            self.fail()
+            return
+        self.owe(reply)
+        if not self.owed and self.in_flight is None:
+            self.proceed()
+
+    def owe(self, reply: bytes) -> None:
+        """Keep what the session returned until the end of the loop's turn, and see when it wants to be woken."""
+        if self.owed:
+            self.owed += reply
+        elif reply:
+            self.owed = reply
+            if self.in_flight is None:
+                self.answering.append(self)
+        if len(self.owed) > COPIED_BYTES:
+            self.holding = True
         wake_at = self.session.wake_at
         if wake_at is not None and (self.timer_at is None or wake_at < self.timer_at):
             self.timer_at = wake_at
             self.proactor.call_at(wake_at, self.wake)
 
-    def wake(self, due: float) -> None:
-        """Wake the session, unless an earlier timer has taken this one's place."""
-        if self.open and due == self.timer_at:
-            self.timer_at = None
-            self.owe(self.session.wake)
-            if not self.owed and self.in_flight is None:
-                self.proceed()
-
     def flush(self) -> None:
         """Send what is owed."""
-        if not self.open or not self.owed or self.in_flight is not None:
+        reply = self.owed
+        if not reply or not self.open or self.in_flight is not None:
             return
-        owed = self.owed
-        self.sent_last = reply = owed[0] if len(owed) == 1 else b"".join(owed)
-        owed.clear()
-        self.owed_bytes = 0
+        self.owed = b""
         if self.unread or self.ended or len(reply) > COPIED_BYTES:
             self.send(reply)
             return
-        self.proactor.ring.send_at_once(self.fd, reply, self.send_token)
+        self.sent_last = reply
+        self.send_at_once(self.fd, reply, self.send_token)
         if not self.receiving:
             self.proceed()
 
@@ -229,7 +234,7 @@ class Connection:
         else:
             self.in_flight = None
             self.sent_last = b""
-            self.holding = self.owed_bytes > COPIED_BYTES
+            self.holding = len(self.owed) > COPIED_BYTES
             while self.unread and not self.owed and self.open:
                 self.answer(self.unread.pop(0))
             if self.owed:
@@ -247,6 +252,11 @@ class Connection:
                 self.proactor.ring.receive(self.fd, self.receive_token)
         elif self.session.wake_at is None:
             self.close()
+
+    def fail(self) -> None:
+        """End the connection of a session that just raised."""
+        report_session_failure()
+        self.close()
 
     def close(self) -> None:
         """Forget the connection. Its requests are cancelled first: they would keep the socket open."""

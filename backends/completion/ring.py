@@ -63,12 +63,10 @@ class Ring:
     """
 
     def __init__(self) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._call = libc.syscall
-        self._call.restype = ctypes.c_long
-        self._call.argtypes = [ctypes.c_long] * 7
+        # Declared argument types would make each call 0.7 us slower: numbers go as they are, addresses as c_void_p.
+        self._call = ctypes.CDLL(None, use_errno=True).syscall
         parameters = (ctypes.c_uint32 * 30)(0, CQ_ENTRIES, SETUP_FLAGS)
-        self._fd = self._checked(SETUP, SQ_ENTRIES, ctypes.addressof(parameters))
+        self._fd = self._checked(SETUP, SQ_ENTRIES, ctypes.byref(parameters))
         try:
             self._map(parameters)
             self._provide_buffers()
@@ -76,8 +74,8 @@ class Ring:
             os.close(self._fd)
             raise
 
-    def _checked(self, number: int, *arguments: int) -> int:
-        result: int = self._call(number, *arguments, *[0] * (6 - len(arguments)))
+    def _checked(self, number: int, *arguments: object) -> int:
+        result: int = self._call(number, *arguments)
         if result < 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
@@ -100,7 +98,9 @@ class Ring:
         self._time = (ctypes.c_int64 * 2)()
         # struct io_uring_getevents_arg: no signal mask, the address of the timeout.
         self._wait_argument = (ctypes.c_uint64 * 3)(0, 0, ctypes.addressof(self._time))
-        self._wait_at = ctypes.addressof(self._wait_argument)
+        self._wait_at = ctypes.c_void_p(ctypes.addressof(self._wait_argument))
+        # The last argument is passed on the stack, where only half of it would be written if it were a plain int.
+        self._wait_size = ctypes.c_size_t(ctypes.sizeof(self._wait_argument))
 
     def _provide_buffers(self) -> None:
         """Register a ring of buffers: the kernel takes one when there is something to put in."""
@@ -113,7 +113,7 @@ class Ring:
         # struct io_uring_buf_reg: address, entries, group 0 and flags.
         registration = struct.pack("<QIHHQQQ", address_of(self._buffer_ring), BUFFERS, 0, INCREMENTAL, 0, 0, 0)
         block = ctypes.create_string_buffer(registration)
-        self._checked(REGISTER, self._fd, REGISTER_BUFFER_RING, ctypes.addressof(block), 1)
+        self._checked(REGISTER, self._fd, REGISTER_BUFFER_RING, block, 1)
         for number in range(BUFFERS):
             self._provide(number)
 
@@ -194,7 +194,7 @@ class Ring:
     def _submit(self) -> None:
         """Submit what is queued, because there is no room for more."""
         self._words[self._sq_tail] = self._tail & 0xFFFFFFFF
-        self._checked(ENTER, self._fd, self._queued)
+        self._checked(ENTER, self._fd, self._queued, 0, 0, None, 0)
         self._queued = (self._tail - self._words[self._sq_head]) & 0xFFFFFFFF
 
     # Completions
@@ -211,10 +211,10 @@ class Ring:
         words, fd = self._words, self._fd
         words[self._sq_tail] = self._tail & 0xFFFFFFFF
         if timeout_s is None:
-            status = self._call(ENTER, fd, self._queued, 1, WAIT, 0, 0)
+            status = self._call(ENTER, fd, self._queued, 1, WAIT, None, 0)
         else:
             self._time[0], self._time[1] = int(timeout_s), int(timeout_s % 1 * 1e9)
-            status = self._call(ENTER, fd, self._queued, 1, WAIT_WITH_TIMEOUT, self._wait_at, 24)
+            status = self._call(ENTER, fd, self._queued, 1, WAIT_WITH_TIMEOUT, self._wait_at, self._wait_size)
         if status == self._queued:
             self._queued = 0
         else:
@@ -226,7 +226,9 @@ class Ring:
             return []
         start, end = head & self._cq_mask, tail & self._cq_mask
         at, size, rings = self._completions_at, COMPLETION.size, self._rings
-        if start < end:
+        if end == start + 1:
+            completions = [COMPLETION.unpack_from(rings, at + start * size)]
+        elif start < end:
             completions = list(COMPLETION.iter_unpack(rings[at + start * size : at + end * size]))
         else:
             wrap = at + (self._cq_mask + 1) * size
