@@ -67,6 +67,7 @@ class Traits:
         platforms: Values of `sys.platform` it runs on; empty means all.
         max_descriptors: Highest descriptor number it can watch plus one (FD_SETSIZE of select), or None.
         max_connections: Connections it can serve at once, or None.
+        faults: Checks of the contract (see `muxbench check`) that it is known to fail, each with the reason.
         options: The backend's own settings by name, with their usual values: numbers or texts.
     """
 
@@ -77,6 +78,7 @@ class Traits:
     platforms: tuple[str, ...] = ()
     max_descriptors: int | None = None
     max_connections: int | None = None
+    faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -107,6 +109,9 @@ class Traits:
             limit = values.get(key)
             if limit is not None and (not isinstance(limit, int) or limit < 1):
                 raise BackendError(f"TRAITS[{key!r}] must be a positive whole number")
+        faults = values.get("faults", {})
+        if not isinstance(faults, dict) or not all(isinstance(text, str) for text in (*faults, *faults.values())):
+            raise BackendError("TRAITS['faults'] must be a dictionary of checks and reasons")
         options = values.get("options", {})
         if not isinstance(options, dict) or not all(
             isinstance(name, str) and type(value) in {int, float, str} for name, value in options.items()
@@ -162,6 +167,13 @@ def wait_readable(fd: int) -> None:
         poller.poll()
     else:
         select.select([fd], [], [])
+
+
+def is_readable(fd: int) -> bool:
+    """Return whether a descriptor is readable or at its end."""
+    import select
+
+    return bool(select.select([fd], [], [], 0)[0])
 
 
 def report_session_failure() -> None:

@@ -68,8 +68,10 @@ def main(*fds: int) -> None:
     listener_fd = become_worker(fds[:-1])
     try:
         module = load_backend(order["file"])
+        listener = socket.socket(fileno=listener_fd)
+        listener.setblocking(False)  # it is already, but the object must know: its duplicates take over its timeout
         server = Server(
-            listener=socket.socket(fileno=listener_fd),
+            listener=listener,
             new_session=under(Conditions(**order["conditions"]), load_exchange(order["exchange"]).new_session),
             stop_fd=control_fd,
             options={**module.TRAITS.get("options", {}), **order["options"]},

@@ -131,6 +131,8 @@ def refuse_inapplicable(check: Check, backend: Backend) -> None:
     if program is not None and not (check.by_echo and "echo" in program.exchanges):
         served = ", ".join(program.exchanges)
         raise CheckSkippedError(f"speaks the exchange {check.exchange}; the backend declares exchanges {served}")
+    if check.name in traits.faults:
+        raise CheckSkippedError(f"a known fault: {traits.faults[check.name]}")
     if traits.max_connections is not None and traits.max_connections < check.connections:
         raise CheckSkippedError(
             f"opens {check.connections} connections; the backend declares max_connections {traits.max_connections}"

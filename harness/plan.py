@@ -184,22 +184,24 @@ def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_li
         raise PlanError("none of the backends is available here; `muxbench list` tells why")
     cells = {
         point: [
-            Cell(candidate, point, refusal(candidate, scenario.exchange, point, descriptor_limit))
-            for candidate in candidates
+            Cell(candidate, point, refusal(candidate, scenario, point, descriptor_limit)) for candidate in candidates
         ]
         for point in points(scenario)
     }
     return Plan(scenario, cells)
 
 
-def refusal(candidate: Candidate, exchange: str, point: Point, descriptor_limit: int) -> str:
-    """Return why this backend is not measured at this point of a scenario with this exchange, or an empty text."""
+def refusal(candidate: Candidate, scenario: Scenario, point: Point, descriptor_limit: int) -> str:
+    """Return why this backend is not measured at this point of a scenario, or an empty text."""
+    exchange = scenario.exchange
     program = candidate.backend.program
     if program is not None and exchange not in program.exchanges:
         return f"{candidate.label} serves {', '.join(program.exchanges)} only, not {exchange}"
     if program is not None and (point.reply_delay_us or point.cpu_work_us):
         return f"{candidate.label} is a program of its own: it can neither delay its replies nor work for them"
     traits = candidate.backend.traits
+    if scenario.load.half_close and "half-close" in traits.faults:
+        return f"{traits.name} cannot half-close: {traits.faults['half-close']}"
     connections = point.connections + point.idle_connections + point.slow_connections
     needed = connections + SPARE_DESCRIPTORS
     if traits.max_descriptors is not None and connections + SPARE_DESCRIPTORS > traits.max_descriptors:

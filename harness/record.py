@@ -34,7 +34,7 @@ class ServerUsage:
         cpu_s: CPU time, in seconds.
         user_s: Its share in user mode.
         system_s: Its share in the kernel.
-        rss_bytes: Resident memory at the end of the trial.
+        rss_bytes: Resident memory at the end of the trial; of several processes the sum of their proportional sets.
         rss_start_bytes: Resident memory before the first connection.
         threads: Threads at the end of the trial.
         voluntary_switches: Context switches because a thread waited.

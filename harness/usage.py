@@ -1,7 +1,8 @@
-"""What a server's process uses: CPU time, memory, threads, context switches, before and after a trial."""
+"""What a server's processes use: CPU time, memory, threads, context switches, before and after a trial."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,7 @@ from harness.record import ServerUsage
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A process's counters at one moment, times in seconds since its start."""
+    """The counters of a process and its descendants at one moment, times in seconds since their start."""
 
     cpu_s: float
     user_s: float
@@ -23,25 +24,52 @@ class Snapshot:
 
 
 def snapshot(pid: int) -> Snapshot | None:
-    """Return the counters of a process, or None if it is gone."""
+    """Return the counters of a process and all its descendants, or None if it is gone.
+
+    CPU time includes that of descendants which have ended and were waited for. A single process's memory is its
+    resident set; of several it is the sum of their proportional sets, in which what they share counts once
+    (smaps_rollup in proc(5)).
+    """
     try:
         process = psutil.Process(pid)
-        with process.oneshot():
-            times = process.cpu_times()
-            rss = process.memory_info().rss
-            threads = process.num_threads()
-        voluntary, involuntary = _context_switches(process)
-        return Snapshot(
-            cpu_s=_cpu_s(pid, times.user + times.system),
-            user_s=times.user,
-            system_s=times.system,
-            rss_bytes=rss,
-            threads=threads,
-            voluntary_switches=voluntary,
-            involuntary_switches=involuntary,
-        )
+        family = [process, *_descendants(process)]
+        return _sum([_counters(each, alone=len(family) == 1) for each in family])
     except psutil.NoSuchProcess:
-        return None
+        # A process that has just ended took its counters to its parent: look again, unless it is the first one.
+        return snapshot(pid) if psutil.pid_exists(pid) else None
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    try:
+        if not children.read_text():
+            return []  # the usual case, without a search through all processes
+    except OSError:
+        pass  # not Linux, or a kernel without CONFIG_PROC_CHILDREN
+    return process.children(recursive=True)
+
+
+def _counters(process: psutil.Process, alone: bool) -> Snapshot:
+    """Return the counters of one process, with the CPU time of its children that were waited for."""
+    with process.oneshot():
+        times = process.cpu_times()
+        memory = process.memory_info().rss if alone or not psutil.LINUX else process.memory_full_info().pss
+        threads = process.num_threads()
+    voluntary, involuntary = _context_switches(process)
+    ended_s = times.children_user + times.children_system
+    return Snapshot(
+        cpu_s=_cpu_s(process.pid, times.user + times.system) + ended_s,
+        user_s=times.user + times.children_user,
+        system_s=times.system + times.children_system,
+        rss_bytes=memory,
+        threads=threads,
+        voluntary_switches=voluntary,
+        involuntary_switches=involuntary,
+    )
+
+
+def _sum(family: Sequence[Snapshot]) -> Snapshot:
+    return Snapshot(*(sum(values) for values in zip(*map(astuple, family), strict=True)))
 
 
 def usage(before: Snapshot, after: Snapshot, rss_start_bytes: int) -> ServerUsage:

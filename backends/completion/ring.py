@@ -140,7 +140,7 @@ class Ring:
         self._queue(RECEIVE, FROM_BUFFERS, RECEIVE_MULTISHOT, fd, 0, 0, 0, token)
 
     def poll(self, fd: int, events: int, token: int) -> None:
-        """Complete once a descriptor is ready, as poll(2) says."""
+        """Have readiness reported, once; the events are those of poll(2)."""
         self._queue(POLL, 0, 0, fd, 0, 0, events, token)
 
     def send(self, fd: int, data: bytes, token: int) -> object:
@@ -150,7 +150,9 @@ class Ring:
             What must be kept until then: the memory that the kernel reads.
         """
         pointer = ctypes.c_char_p(data)
-        self._queue(SEND, 0, 0, fd, ctypes.c_void_p.from_buffer(pointer).value or 0, len(data), WHOLE | NO_SIGNAL, token)
+        self._queue(
+            SEND, 0, 0, fd, ctypes.c_void_p.from_buffer(pointer).value or 0, len(data), WHOLE | NO_SIGNAL, token
+        )
         return pointer
 
     def send_at_once(self, fd: int, data: bytes, token: int) -> None:

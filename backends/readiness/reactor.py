@@ -12,7 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, READ_SIZE, Server, report_session_failure
+from backends.contract import (
+    ACCEPT_PAUSE_S,
+    OUT_OF_DESCRIPTORS,
+    READ_SIZE,
+    Server,
+    is_readable,
+    report_session_failure,
+)
 
 READ = 1
 """Ready to read: the value of POLLIN and EPOLLIN."""
@@ -278,7 +285,7 @@ class Reactor:
         return max(0.0, timers[0][0] - time.monotonic()) if timers else None
 
     def _stop(self, _events: int) -> None:
-        self._running = False
+        self._running = not is_readable(self._stop_fd)  # readiness may be spurious
 
     def _accept(self, _events: int) -> None:
         accept = self._listener.accept

@@ -1,0 +1,65 @@
+"""asyncio's streams: coroutines that await bytes, the style its documentation recommends to most."""
+
+import asyncio
+import socket
+import time
+
+from backends.contract import READ_SIZE, Server, report_session_failure
+from backends.framework.asyncio_protocol import report
+
+TRAITS = {
+    "name": "asyncio-streams",
+    "family": "framework",
+    "summary": "asyncio's StreamReader and StreamWriter, a coroutine per connection",
+}
+
+
+def serve(server: Server) -> None:
+    """Serve until told to stop; the connections end with the process."""
+    asyncio.new_event_loop().run_until_complete(run(server))
+
+
+async def run(server: Server) -> None:
+    """Accept until told to stop."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(report)
+    told_to_stop = asyncio.Event()
+    loop.add_reader(server.stop_fd, told_to_stop.set)
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await converse(reader, writer, server)
+            writer.close()
+        except OSError:
+            writer.close()  # the connection broke
+        except Exception:
+            report_session_failure()
+            writer.transport.abort()
+
+    # The loop closes the socket it listens on and calls listen(2) again.
+    await asyncio.start_server(serve_one, sock=server.listener.dup(), limit=READ_SIZE, backlog=socket.SOMAXCONN)
+    await told_to_stop.wait()
+
+
+async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: Server) -> None:
+    """Carry one session until its peer has finished and everything owed is sent."""
+    session = server.new_session()
+    ended = False
+    while not ended or session.wake_at is not None:
+        data: bytes | None = None
+        if session.wake_at is None:
+            data = await reader.read(READ_SIZE)
+        elif (remaining_s := session.wake_at - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(remaining_s):
+                    data = await (asyncio.sleep(remaining_s, None) if ended else reader.read(READ_SIZE))
+            except TimeoutError:
+                data = None
+        if data is None:
+            reply = session.wake()
+        else:
+            ended = not data
+            reply = session.receive(data) if data else session.eof()
+        if reply:
+            writer.write(reply)
+            await writer.drain()
