@@ -33,14 +33,17 @@ class Frames:
     Attributes:
         trials: One row for each usable trial, with what was measured per second and per request.
         cells: One row for each cell: medians over its rounds, percentiles of its merged histogram, verdicts, refusal.
-            `throughput_low` and `throughput_high` bound the median (95%). A cell that was refused or failed has a
-            `refusal`; if it had usable trials before it failed, it has numbers too.
+            `throughput_low` and `throughput_high` bound the median (95%), and so do `cpu_low`, `rss_low` and theirs.
+            A cell that was refused or failed has a `refusal`; if it had usable trials before it failed, it has numbers
+            too.
+        verdicts: One row for each verdict on a trial, with its reason and whether it voids the trial.
         axes: Names of the columns that tell the points of a scenario apart.
         run: Name of the run, empty if there are no records.
     """
 
     trials: pd.DataFrame
     cells: pd.DataFrame
+    verdicts: pd.DataFrame
     axes: list[str]
     run: str
 
@@ -70,9 +73,25 @@ def tabulate(records: Sequence[Record]) -> Frames:
     return Frames(
         trials=trials,
         cells=pd.DataFrame(cells, columns=None if cells else CELL_COLUMNS),
+        verdicts=_verdicts(records, named),
         axes=named,
         run=plain(records[0].run) if records else "",
     )
+
+
+def _verdicts(records: Sequence[Record], named: Sequence[str]) -> pd.DataFrame:
+    rows = [
+        {
+            **_key(record, named),
+            "round": record.round,
+            "verdict": plain(verdict.kind),
+            "reason": plain(verdict.reason),
+            "void": verdict.void,
+        }
+        for record in records
+        for verdict in record.verdicts
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*_KEY, *named, "round", "verdict", "reason", "void"])
 
 
 def _trial(
@@ -166,6 +185,9 @@ _MEDIANS = [
     "threads",
 ]
 
+INTERVALS = {"throughput": "throughput_rps", "cpu": "cpu_us", "rss": "rss_bytes"}
+"""Beginning of the names of two columns of a cell -> what of its trials they bound the median of."""
+
 CELL_COLUMNS = [
     *_KEY,
     *POINT,
@@ -177,6 +199,10 @@ CELL_COLUMNS = [
     "system_us",
     "throughput_low",
     "throughput_high",
+    "cpu_low",
+    "cpu_high",
+    "rss_low",
+    "rss_high",
     "lower_bound",
     "samples",
     *PERCENTILES,
@@ -196,7 +222,10 @@ def _cell(
     failures = [
         plain(f"{verdict.kind}: {verdict.reason}") for record in records for verdict in record.verdicts if verdict.void
     ]
-    low, high = stats.median_interval(measured["throughput_rps"].to_numpy() if some else [])
+    intervals: dict[str, float] = {}
+    for name, column in INTERVALS.items():
+        low, high = stats.median_interval(measured[column].to_numpy() if some else [])
+        intervals |= {f"{name}_low": low, f"{name}_high": high}
     medians = dict.fromkeys(_MEDIANS, NO_NUMBER)
     if some:
         medians = dict(zip(_MEDIANS, measured[_MEDIANS].median().tolist(), strict=True))
@@ -210,8 +239,7 @@ def _cell(
         **medians,
         "user_us": medians["cpu_us"] * user_share,
         "system_us": medians["cpu_us"] * (1 - user_share),
-        "throughput_low": low,
-        "throughput_high": high,
+        **intervals,
         "lower_bound": some and bool(measured["lower_bound"].any()),
         **_latency(merged),
         "errors": int(measured["errors"].sum()) if some else 0,
