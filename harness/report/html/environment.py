@@ -30,7 +30,9 @@ def sections(manifest: Mapping[str, Any]) -> list[Section]:
     rest = dict(manifest)
     machine = _table(rest.pop("machine", {}))
     mitigations = _table(machine.pop("mitigations", {}))
-    limits = {key: machine.pop(key) for key in ("open_files", "somaxconn", "port_range") if key in machine}
+    limits: dict[str, Any] = {
+        key: machine.pop(key) for key in ("open_files", "somaxconn", "port_range") if key in machine
+    }
     found = [
         Section("Machine", _rows(machine)),
         Section("Limits", _rows(limits)),

@@ -20,6 +20,7 @@ from harness.report.html.words import (
     point_axes,
     point_words,
     rate_text,
+    records,
     size_text,
     time_text,
 )
@@ -97,7 +98,7 @@ class Measure:
 
 
 RATE_AXIS = {"title": {"text": "requests/s"}, "rangemode": "tozero", "tickformat": "~s"}
-TIME_AXIS = {"title": {"text": "time (log)"}, "type": "log", "tickformat": "~s", "ticksuffix": "s"}
+TIME_AXIS = {"title": {"text": "time (log)"}, "type": "log", "tickformat": "~s", "ticksuffix": "s", "nticks": 4}
 CPU_AXIS = {"title": {"text": "CPU time per request"}, "rangemode": "tozero", "tickformat": "~s", "ticksuffix": "s"}
 MEMORY_AXIS = {"title": {"text": "resident memory"}, "rangemode": "tozero", "ticksuffix": " MiB"}
 
@@ -217,7 +218,7 @@ def hover_texts(cells: "DataFrame") -> dict[str, Any]:
 
     They are for plotly, which reads markup: names are made harmless, line breaks are meant.
     """
-    rows = cells.to_dict("records")
+    rows = records(cells)
     axes = {
         str(name): point_axes(group) or ["connections", "message_size"] for name, group in cells.groupby("scenario")
     }
@@ -271,7 +272,7 @@ def _chart(
 def _figure(panel: Panel, axis: str, measure: Measure, looks: Mapping[str, Look], across: str) -> dict[str, Any]:
     if not axis:
         return _rows(panel, measure, looks)
-    steps = sorted({_plain(value) for value in panel.cells[axis]})
+    steps = sorted({float(value) for value in panel.cells[axis]})
     at_last = panel.cells.sort_values([axis, "throughput_rps"], ascending=[False, False])
     groups = dict(list(panel.cells.sort_values(axis).groupby("series")))
     ordinal = not across and steps[0] == 0 and axis != "rate_percent"
@@ -281,7 +282,7 @@ def _figure(panel: Panel, axis: str, measure: Measure, looks: Mapping[str, Look]
         if across:
             x = [_plain(value) for value in rows[across]]
         else:
-            x = [float(steps.index(_plain(value))) if ordinal else _plain(value) for value in rows[axis]]
+            x = [float(steps.index(float(value))) if ordinal else _plain(value) for value in rows[axis]]
         values, error = _values(rows, measure)
         data.append({**_trace(str(name), rows, looks), "mode": "lines+markers", "x": x, "y": values, "error_y": error})
     if across:

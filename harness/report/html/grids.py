@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.compare import Ratio
 from harness.report.charts.look import duration
-from harness.report.html.words import count_text, factor_text, known, rate_text, ratio_text, size_text, time_text
+from harness.report.html.words import (
+    NOTHING,
+    count_text,
+    factor_text,
+    known,
+    rate_text,
+    ratio_text,
+    records,
+    size_text,
+    time_text,
+)
 from harness.report.table import size_text as exact_size_text
 
 if TYPE_CHECKING:
@@ -26,6 +36,9 @@ VERDICT_WORDS = {"undecided": "no difference shown"}
 FILTERED = ("scenario", "backend", "metric", "verdict")
 """Columns whose values are offered to choose from above a table."""
 
+LONG = ("verdicts", "reason")
+"""Columns of sentences."""
+
 ALWAYS = ("connections", "message_size")
 """Axes that every table has; others have a column where they have several values."""
 
@@ -41,14 +54,18 @@ def grids(frames: "Frames", ratios: "DataFrame") -> dict[str, Any]:
         ratios: What `harness.compare.ratios` returned for them.
 
     Returns:
-        For each its `columns`, with `title`, whether it is a `number`, and whether it is `filtered`, and its `rows`: a
-        text for each column, or a number and its text. Names are as they are: whoever shows them takes them for text.
+        For each its `columns`, with `title`, `kind` (text, number or words) and whether it is `filtered`, and its
+        `rows`: a text for each column, or a number and its text. Names are as they are: whoever shows them takes them
+        for text.
     """
     axes = [axis for axis in frames.axes if axis in ALWAYS or frames.cells[axis].nunique() > 1]
+    cells = frames.cells.sort_values(
+        ["scenario", *frames.axes, "throughput_rps"], ascending=[*[True] * (1 + len(frames.axes)), False]
+    )
     return {
-        "cells": _grid([_cell(row, axes) for row in frames.cells.to_dict("records")]),
-        "ratios": _grid([_ratio(row, axes) for row in ratios.to_dict("records")]),
-        "verdicts": _grid([_verdict(row, axes) for row in frames.verdicts.to_dict("records")]),
+        "cells": _grid([_cell(row, axes) for row in records(cells)]),
+        "ratios": _grid([_ratio(row, axes) for row in records(ratios)]),
+        "verdicts": _grid([_verdict(row, axes) for row in records(frames.verdicts)]),
     }
 
 
@@ -56,7 +73,11 @@ def _grid(rows: list[dict[str, Shown]]) -> dict[str, Any]:
     columns = list(rows[0]) if rows else []
     return {
         "columns": [
-            {"title": title, "number": not isinstance(rows[0][title], str), "filtered": title in FILTERED}
+            {
+                "title": title,
+                "kind": "number" if not isinstance(rows[0][title], str) else "words" if title in LONG else "text",
+                "filtered": title in FILTERED,
+            }
             for title in columns
         ],
         "rows": [list(row.values()) for row in rows],
@@ -86,27 +107,27 @@ def _cell(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:
         "backend": row["backend"],
         **_point(row, axes),
         "requests/s": _number(row["throughput_rps"], rate_text(row)),
-        "95% interval": _number(low, f"{count_text(low)} to {count_text(high)}" if known(low) else "–"),
+        "95% interval": _number(low, f"{count_text(low)} to {count_text(high)}" if known(low) else NOTHING),
         "p50": _number(row["p50_us"], time_text(row["p50_us"])),
         "p90": _number(row["p90_us"], time_text(row["p90_us"])),
         "p99": _number(row["p99_us"], time_text(row["p99_us"])),
         "p99.9": _number(row["p999_us"], time_text(row["p999_us"])),
         "loop": row["loop"],
         "CPU": _number(row["cpu_us"], time_text(row["cpu_us"])),
-        "user": _number(row["user_us"], time_text(row["user_us"])),
-        "kernel": _number(row["system_us"], time_text(row["system_us"])),
         "memory": _number(row["rss_bytes"], size_text(row["rss_bytes"])),
-        "switches": _number(row["switches"], f"{row['switches']:.3g}" if known(row["switches"]) else "–"),
+        "verdicts": row["refusal"] or row["verdicts"] or "ok",
         "rounds": _number(row["rounds"], count_text(row["rounds"])),
         "samples": _number(row["samples"], count_text(row["samples"])),
         "errors": _number(row["errors"], count_text(row["errors"])),
-        "verdicts": row["refusal"] or row["verdicts"] or "ok",
+        "user": _number(row["user_us"], time_text(row["user_us"])),
+        "kernel": _number(row["system_us"], time_text(row["system_us"])),
+        "switches": _number(row["switches"], f"{row['switches']:.3g}" if known(row["switches"]) else NOTHING),
     }
 
 
 def _ratio(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:
     found = Ratio(*(row[field] for field in Ratio.__slots__))
-    interval = f"{factor_text(found.low)} to {factor_text(found.high)}" if known(found.low) else "–"
+    interval = f"{factor_text(found.low)} to {factor_text(found.high)}" if known(found.low) else NOTHING
     return {
         "scenario": row["scenario"],
         "metric": METRIC_NAMES[found.metric],
@@ -126,7 +147,7 @@ def _verdict(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:
         "verdict": row["verdict"],
         "backend": row["backend"],
         **_point(row, axes),
-        "round": _number(row["round"], f"{row['round'] + 1}" if row["round"] >= 0 else "–"),
+        "round": _number(row["round"], f"{row['round'] + 1}" if row["round"] >= 0 else NOTHING),
         "trial": "does not count" if row["void"] else "counts",
         "reason": row["reason"],
     }

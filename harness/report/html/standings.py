@@ -5,7 +5,7 @@ A backend leads alone only where every other is shown to be behind it, which `ha
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from harness.report.html.words import (
     point_axes,
     point_words,
     rate_text,
+    records,
     share_text,
     time_text,
 )
@@ -60,7 +61,8 @@ class Standing:
     Attributes:
         title: What sets the point apart within its scenario.
         leaders: The best, and all that are not shown to be behind it.
-        behind: The best of those that are; empty if there is none.
+        trailing: Those that are, the best of them first.
+        behind: The first of them; empty if there is none.
         value: The best one's value.
         interval: Its confidence interval; empty if there is none.
         lead: How far the best is ahead of `behind`, with the interval; empty if there is none.
@@ -73,6 +75,7 @@ class Standing:
 
     title: str
     leaders: Sequence[str]
+    trailing: Sequence[str]
     behind: str
     value: str
     interval: str
@@ -95,9 +98,10 @@ def standings(frames: "Frames", scenario: str) -> tuple[Measure, list[Standing]]
     shown = point_axes(cells)
     found = []
     for place, group in cells.groupby(list(frames.axes), sort=True):
-        title = point_words(group.iloc[0].to_dict(), shown)
+        rows = records(group)
+        title = point_words(rows[0], shown)
         at_point = {str(name): by_cell[*place, name] for name in group["backend"]}
-        found.append(_standing(title, group.to_dict("records"), at_point, measure))
+        found.append(_standing(title, rows, at_point, measure))
     return measure, found
 
 
@@ -131,6 +135,7 @@ def _standing(
     return Standing(
         title=title,
         leaders=leaders,
+        trailing=shown,
         behind=behind,
         value=rate_text(cell) if throughput else time_text(cell[measure.column]),
         interval=f"{count_text(low)} to {count_text(high)}" if throughput and known(low) else "",
@@ -174,10 +179,10 @@ def _excess(value: float, measure: Measure) -> float:
 
 
 def _lead_text(found: Ratio, measure: Measure) -> str:
-    ends = sorted((_excess(found.low, measure), _excess(found.high, measure)))
-    digits = 1 if ends[0] < 0.02 else 0
-    bound = "≥ " if found.at_least else ""
-    return f"{bound}{share_text(_excess(found.median, measure), digits)} [{' to '.join(share_text(end, digits) for end in ends)}]"
+    low, high = sorted((_excess(found.low, measure), _excess(found.high, measure)))
+    digits = 1 if low < 0.02 else 0
+    interval = f"[{share_text(low, digits)} to {share_text(high, digits)}]"
+    return f"{'≥ ' if found.at_least else ''}{share_text(_excess(found.median, measure), digits)} {interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +213,19 @@ def headline(measure: Measure, found: Sequence[Standing]) -> list[Clause]:
         clauses.append(Clause(name, words))
     tied = [each for each in contested if len(each.leaders) > 1]
     if tied:
-        names = dict.fromkeys(name for each in tied for name in each.leaders)
-        listed = ", ".join(names) if len(names) <= NAMED else f"{len(names)} backends"
-        rest = "" if len(tied) == len(contested) and not clauses else f" {_where(len(tied), len(contested))}"
-        clauses.append(Clause("", f"no difference shown between the leaders{rest} ({listed})"))
+        names = _names(dict.fromkeys(name for each in tied for name in each.leaders))
+        start = "no" if clauses else "No"
+        where = _where(len(tied), len(contested))
+        clauses.append(Clause("", f"{start} difference shown between the leaders {where} ({names})"))
+    behind = Counter(name for each in tied for name in each.trailing)
+    for name, times in behind.most_common(NAMED):
+        clauses.append(Clause(name, f"is behind them {_where(times, len(contested))}"))
     return clauses
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed) if len(listed) <= NAMED else f"{len(listed)} backends"
 
 
 def _where(points: int, of: int) -> str:

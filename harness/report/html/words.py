@@ -11,7 +11,7 @@ from harness.report.charts.selection import conditions, named_value, own_axes
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-NOTHING = "–"
+NOTHING = "\u2013"
 """Stands where there is no number."""
 
 CONDITIONS = ("loop", "message_size", "pipeline_depth", "connections", "idle_connections")
@@ -75,7 +75,12 @@ def factor_text(value: float) -> str:
 
 def share_text(value: float, digits: int = 0) -> str:
     """Write a share or an excess: 12%, from 100% on as a factor."""
-    return f"{value:.{digits}%}" if value < 1 else f"{value + 1:.1f}×"
+    return f"{value:.{digits}%}" if value < 1 else f"{value + 1:.1f}\u00d7"
+
+
+def records(table: "DataFrame") -> list[dict[str, Any]]:
+    """Return the rows of a table by the names of its columns."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def point_axes(cells: "DataFrame") -> list[str]:

@@ -22,8 +22,9 @@ function layoutOf(figure, rows) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--ink") },
-    margin: { l: 56, r: 8, t: 8, b: 44 },
-    height: rows ? 110 + 26 * figure.data.length : 340,
+    margin: { l: 56, r: 8, t: 30, b: 44 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--muted"), activecolor: colour("--link") },
+    height: rows ? 130 + 26 * figure.data.length : 340,
     hovermode: "closest",
     hoverlabel: { align: "left", bgcolor: colour("--paper"), bordercolor: colour("--muted"), font: { color: colour("--ink") } },
     showlegend: true,
@@ -55,7 +56,7 @@ function draw(plot, chart, choice) {
   const rows = figure.layout.yaxis.type === "category";
   const traces = figure.data.map((trace) => traceOf(trace, column, choice.highlighted));
   Plotly.react(plot, traces, layoutOf(figure, rows), {
-    responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   });
 }
 

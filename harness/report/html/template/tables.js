@@ -12,21 +12,22 @@ function fillGrid(place) {
   const fixed = ["scenario", "backend"].filter((name) => place.dataset[name] !== undefined);
   const at = (name) => columns.findIndex(({ title }) => title === name);
   const chosen = rows.filter((row) => fixed.every((name) => row[at(name)] === place.dataset[name]));
+  const alike = (index) => chosen.every((row) => row[index] === chosen[0][index]);
   if (!chosen.length) {
     place.append(element("p", { className: "muted", textContent: "Nothing to show." }));
     return;
   }
   const table = element("table");
   const filters = element("div", { className: "filters" });
-  place.append(filters, element("div", { className: "scroll" }, table));
+  place.append(filters, table);
   const grid = new DataTable(table, {
     data: chosen,
-    columns: columns.map(({ title, number }, index) => ({
-      title: asText(title), data: index, render: shown, type: number ? "num" : "string",
-      className: number ? "number" : "", visible: !fixed.includes(title),
+    columns: columns.map(({ title, kind }, index) => ({
+      title: asText(title), data: index, render: shown, type: kind === "number" ? "num" : "string",
+      className: kind, visible: !(title === "scenario" ? alike(index) : fixed.includes(title)),
     })),
     order: [], pageLength: 25, autoWidth: false, caption: "",
-    layout: { topStart: null, topEnd: null, bottomStart: "info", bottomEnd: "paging" },
+    layout: { topStart: null, topEnd: null, bottomStart: null, bottomEnd: null, bottom: { rowClass: "foot", features: chosen.length > 25 ? ["info", "paging"] : [] } },
     language: { info: "_START_ to _END_ of _TOTAL_", infoFiltered: "(of _MAX_)", infoEmpty: "none", zeroRecords: "None." },
   });
   columns.forEach(({ title, filtered }, index) => {
