@@ -98,7 +98,7 @@ class Measure:
 
 
 RATE_AXIS = {"title": {"text": "requests/s"}, "rangemode": "tozero", "tickformat": "~s"}
-TIME_AXIS = {"title": {"text": "time (log)"}, "type": "log", "tickformat": "~s", "ticksuffix": "s", "nticks": 4}
+TIME_AXIS = {"title": {"text": "time (log)"}, "type": "log"}
 CPU_AXIS = {"title": {"text": "CPU time per request"}, "rangemode": "tozero", "tickformat": "~s", "ticksuffix": "s"}
 MEMORY_AXIS = {"title": {"text": "resident memory"}, "rangemode": "tozero", "ticksuffix": " MiB"}
 
@@ -286,8 +286,17 @@ def _figure(panel: Panel, axis: str, measure: Measure, looks: Mapping[str, Look]
         values, error = _values(rows, measure)
         data.append({**_trace(str(name), rows, looks), "mode": "lines+markers", "x": x, "y": values, "error_y": error})
     if across:
-        return {"data": data, "layout": {"xaxis": RATE_AXIS | {"title": {"text": "requests/s"}}, "yaxis": measure.axis}}
-    return {"data": data, "layout": {"xaxis": _step_axis(axis, steps, ordinal=ordinal), "yaxis": measure.axis}}
+        return {
+            "data": data,
+            "layout": {
+                "xaxis": RATE_AXIS | {"title": {"text": "requests/s"}},
+                "yaxis": _measure_axis(measure, panel.cells),
+            },
+        }
+    return {
+        "data": data,
+        "layout": {"xaxis": _step_axis(axis, steps, ordinal=ordinal), "yaxis": _measure_axis(measure, panel.cells)},
+    }
 
 
 def _rows(panel: Panel, measure: Measure, looks: Mapping[str, Look]) -> dict[str, Any]:
@@ -303,9 +312,23 @@ def _rows(panel: Panel, measure: Measure, looks: Mapping[str, Look]) -> dict[str
     return {
         "data": data,
         "layout": {
-            "xaxis": measure.axis,
+            "xaxis": _measure_axis(measure, panel.cells),
             "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": names[::-1]},
         },
+    }
+
+
+def _measure_axis(measure: Measure, cells: "DataFrame") -> dict[str, Any]:
+    """Return the axis of a measure; a logarithmic one with ticks at 1, 2 and 5 of each power of ten, or at 1 only."""
+    values = cells[measure.column].dropna()
+    if measure.axis.get("type") != "log" or values.empty or values.min() <= 0:
+        return dict(measure.axis)
+    powers = range(math.floor(math.log10(values.min())), math.ceil(math.log10(values.max())) + 1)
+    steps = [10.0**power * first for power in powers for first in ((1, 2, 5) if len(powers) < 5 else (1,))]
+    return {
+        **measure.axis,
+        "tickvals": [_plain(step / measure.unit) for step in steps],
+        "ticktext": [duration(step) for step in steps],
     }
 
 

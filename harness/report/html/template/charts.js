@@ -18,13 +18,12 @@ function axis(own) {
   };
 }
 
-function layoutOf(figure, rows) {
+function layoutOf(figure) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--ink") },
     margin: { l: 56, r: 8, t: 30, b: 44 },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--muted"), activecolor: colour("--link") },
-    height: rows ? 130 + 26 * figure.data.length : 340,
     hovermode: "closest",
     hoverlabel: { align: "left", bgcolor: colour("--paper"), bordercolor: colour("--muted"), font: { color: colour("--ink") } },
     showlegend: true,
@@ -54,8 +53,9 @@ function draw(plot, chart, choice) {
   const figure = views[choice.view][Math.min(choice.panel, views[choice.view].length - 1)];
   const column = chart.columns[choice.measure];
   const rows = figure.layout.yaxis.type === "category";
+  plot.style.height = rows ? `${130 + 26 * figure.data.length}px` : "";
   const traces = figure.data.map((trace) => traceOf(trace, column, choice.highlighted));
-  Plotly.react(plot, traces, layoutOf(figure, rows), {
+  Plotly.react(plot, traces, layoutOf(figure), {
     responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   });
 }
