@@ -137,7 +137,7 @@ def _standing(
         leaders=leaders,
         trailing=shown,
         behind=behind,
-        value=rate_text(cell) if throughput else time_text(cell[measure.column]),
+        value=rate_text(cell) if throughput else _latency_text(cell, measure),
         interval=f"{count_text(low)} to {count_text(high)}" if throughput and known(low) else "",
         lead=_lead_text(ahead[behind], measure) if behind else "",
         lead_share=_excess(ahead[behind].median, measure) if behind else math.nan,
@@ -146,6 +146,11 @@ def _standing(
         reason=_reason(leaders[1:], ahead, by_name, measure),
         compared=len(cells),
     )
+
+
+def _latency_text(cell: Mapping[str, Any], measure: Measure) -> str:
+    bound = " (generator-bound)" if cell["lower_bound"] else ""
+    return time_text(cell[measure.column]) + bound
 
 
 def _against(best: str, trials: Mapping[str, "DataFrame"], measure: Measure) -> dict[str, Ratio]:
