@@ -51,7 +51,7 @@ def data_of(text: str) -> dict[str, Any]:
     return data
 
 
-def ladder(**changes: Any) -> list[Record]:
+def ladder(**changes: object) -> list[Record]:
     """Three backends at two numbers of connections: fast is ahead of slow by 25%, and even with twin."""
     return [
         each
@@ -87,7 +87,7 @@ class Elements(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def prose(records: list[Record], **more: Any) -> str:
+def prose(records: list[Record], **more: Any) -> str:  # noqa: ANN401 - arguments of `document`
     return Elements(document(records, **more)).prose
 
 
