@@ -150,7 +150,9 @@ class Ring:
             What must be kept until then: the memory that the kernel reads.
         """
         pointer = ctypes.c_char_p(data)
-        self._queue(SEND, 0, 0, fd, ctypes.c_void_p.from_buffer(pointer).value or 0, len(data), WHOLE | NO_SIGNAL, token)
+        self._queue(
+            SEND, 0, 0, fd, ctypes.c_void_p.from_buffer(pointer).value or 0, len(data), WHOLE | NO_SIGNAL, token
+        )
         return pointer
 
     def send_at_once(self, fd: int, data: bytes, token: int) -> None:

@@ -89,15 +89,15 @@ def _number(value: float, text: str) -> tuple[float | None, str]:
 
 
 def _point(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:
-    return {
-        axis.replace("_", " ").removesuffix(" us"): _number(row[axis], _axis_text(axis, row[axis])) for axis in axes
-    }
+    return {axis.replace("_", " ").removesuffix(" us"): _axis_value(axis, row[axis]) for axis in axes}
 
 
-def _axis_text(axis: str, value: float) -> str:
+def _axis_value(axis: str, value: float | str) -> Shown:
+    if isinstance(value, str):
+        return value
     if axis == "message_size":
-        return exact_size_text(int(value))
-    return duration(value) if axis.endswith("_us") else f"{value:,}"
+        return _number(value, exact_size_text(int(value)))
+    return _number(value, duration(value) if axis.endswith("_us") else f"{value:,}")
 
 
 def _cell(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:

@@ -7,9 +7,11 @@ from harness.report.charts.look import looks
 from harness.report.charts.selection import named
 from harness.report.frame import plain
 from harness.report.html import environment
-from harness.report.html.figures import ON_DARK, hover_texts, scenario_charts
+from harness.report.html.figures import scenario_charts
 from harness.report.html.grids import grids
+from harness.report.html.measures import hover_texts
 from harness.report.html.standings import Standing, headline, standings
+from harness.report.html.traces import series_looks
 from harness.report.html.words import MEANINGS, conditions_words, plotly_text
 from harness.stats import ROUNDS_FOR_INTERVAL
 
@@ -48,10 +50,11 @@ def page(frames: "Frames", ratios: "DataFrame", manifest: Mapping[str, Any], pro
         "problems": list(problems),
         "baselines": sorted(set(ratios["baseline"])),
         "data": {
-            "charts": [scenario_charts(cells[cells["scenario"] == each["name"]], styles) for each in scenarios],
+            "charts": [scenario_charts(cells[cells["scenario"] == each["name"]]) for each in scenarios],
             "hover": hover_texts(cells),
             "grids": grids(frames, ratios),
-            "onDark": ON_DARK,
+            "looks": series_looks(styles),
+            "bounded": [bool(bound) for bound in cells["lower_bound"]],
             "series": {
                 str(name): [plotly_text(series) for series in dict.fromkeys(rows["series"])]
                 for name, rows in cells.groupby("backend")

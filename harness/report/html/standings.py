@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.compare import METRICS, Ratio, ratio
+from harness.compare import METRICS, Ratio, Trials, ratio, trials_by_cell
 from harness.report.charts.selection import measured
 from harness.report.html.words import (
     count_text,
@@ -94,7 +94,7 @@ def standings(frames: "Frames", scenario: str) -> tuple[Measure, list[Standing]]
         return THROUGHPUT, []
     trials = frames.trials[frames.trials["scenario"] == scenario]
     measure = _measure(cells, trials)
-    by_cell = dict(list(trials.groupby([*frames.axes, "backend"], sort=False)))
+    by_cell = trials_by_cell(trials, [*frames.axes, "backend"])
     shown = point_axes(cells)
     found = []
     for place, group in cells.groupby(list(frames.axes), sort=True):
@@ -114,7 +114,7 @@ def _measure(cells: "DataFrame", trials: "DataFrame") -> Measure:
 
 
 def _standing(
-    title: str, cells: Sequence[Mapping[str, Any]], trials: Mapping[str, "DataFrame"], measure: Measure
+    title: str, cells: Sequence[Mapping[str, Any]], trials: Mapping[str, Trials], measure: Measure
 ) -> Standing:
     sign = METRICS[measure.column]
     ordered = sorted(cells, key=lambda cell: -sign * cell[measure.column] if known(cell[measure.column]) else math.inf)
@@ -153,7 +153,7 @@ def _latency_text(cell: Mapping[str, Any], measure: Measure) -> str:
     return time_text(cell[measure.column]) + bound
 
 
-def _against(best: str, trials: Mapping[str, "DataFrame"], measure: Measure) -> dict[str, Ratio]:
+def _against(best: str, trials: Mapping[str, Trials], measure: Measure) -> dict[str, Ratio]:
     """Return the best one's ratio to each of the others."""
     return {name: ratio(trials[best], rows, measure.column) for name, rows in trials.items() if name != best}
 

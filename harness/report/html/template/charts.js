@@ -33,13 +33,18 @@ function layoutOf(figure) {
 }
 
 function traceOf(trace, column, highlighted) {
-  const seen = (dark.matches && page.onDark[trace.marker.color]) || trace.marker.color;
-  const faint = highlighted && !highlighted.has(trace.name);
+  const look = page.looks[trace.name];
+  const color = dark.matches ? look.dark : look.colour;
+  const bounded = trace.customdata.map((cell) => page.bounded[cell]);
   return {
     ...trace,
-    marker: { ...trace.marker, color: seen, line: { ...trace.marker.line, color: seen } },
-    line: { ...trace.line, color: seen },
-    opacity: faint ? 0.22 : 1,
+    type: "scatter",
+    line: { color, width: 2, dash: look.dash },
+    marker: {
+      color, size: 8, symbol: bounded.map((bound) => (bound ? `${look.symbol}-open` : look.symbol)),
+      line: { color, width: bounded.map((bound) => (bound ? 2 : 0)) },
+    },
+    opacity: highlighted && !highlighted.has(trace.name) ? 0.22 : 1,
     visible: hidden.has(trace.name) ? "legendonly" : true,
     hoverinfo: "text",
     hovertext: trace.customdata.map(
