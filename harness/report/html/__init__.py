@@ -1,7 +1,7 @@
 """A run's report as one HTML file that needs nothing else: no network, no other file.
 
-`standings` says who leads, `figures` makes the charts' data (of `measures` and `traces`), `grids` the tables', `environment` the machine's; each
-from tables that have every statistic already. `template/` is what they are put into.
+`standings` says who leads, `figures` makes the charts' data (out of `measures` and `traces`), `grids` the tables',
+`environment` the machine's; each from tables that have every statistic already. `template/` is what they are put into.
 """
 
 import hashlib
