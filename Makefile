@@ -27,7 +27,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml $(wildcard harness/loadgen/*.pyx harness/loadgen/*.pxd)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "muxbench needs Python 3.11 or later; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,frameworks]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,frameworks,parquet]'
 	@$(BIN)/python -c 'import harness.loadgen.engine' 2>/dev/null || \
 		echo 'The native generator could not be built (is there a C compiler?): the portable one will be used.'
 	touch $@

@@ -5,11 +5,13 @@ other, and their ratio is steadier than either.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness import stats
 
@@ -49,12 +51,30 @@ class Ratio:
         return "better" if (self.low > 1) == (METRICS[self.metric] > 0) else "worse"
 
 
-def ratio(trials: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> Ratio:
+Trials = Mapping[str, NDArray[Any]]
+"""One cell's trials as columns: `round`, `lower_bound`, and `METRICS`."""
+
+
+def trials_by_cell(trials: pd.DataFrame, key: Sequence[str]) -> dict[tuple[Any, ...], Trials]:
+    """Return the trials of each cell. Arrays, because pairing thousands of cells by pandas takes seconds.
+
+    Args:
+        trials: A row a trial, as in `harness.report.frame.Frames`.
+        key: Columns that tell cells apart.
+    """
+    if not len(trials):
+        return {}
+    columns = {name: trials[name].to_numpy() for name in ("round", "lower_bound", *METRICS)}
+    places: Mapping[Any, Any] = trials.groupby(list(key), sort=False).indices
+    return {cell: {name: column[rows] for name, column in columns.items()} for cell, rows in places.items()}
+
+
+def ratio(trials: Trials, baseline: Trials, metric: str) -> Ratio:
     """Return the ratio of one cell to another.
 
     Args:
-        trials: Rows of the one cell in `harness.report.frame.Frames.trials`.
-        baseline: Rows of the other, at the same point.
+        trials: Of the one cell.
+        baseline: Of the other, at the same point.
         metric: One of `METRICS`.
     """
     base = dict(zip(baseline["round"], baseline[metric], strict=True))
@@ -86,7 +106,7 @@ def ratios(trials: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str], basel
     point = ["scenario", *axes]
     rows = []
     measured = cells[cells["throughput_rps"].notna()]
-    by_cell = dict(list(trials.groupby([*point, "backend"], sort=False))) if len(trials) else {}
+    by_cell = trials_by_cell(trials, [*point, "backend"])
     for place, group in measured.groupby(point, sort=False):
         names = list(group.sort_values("throughput_rps", ascending=False)["backend"])
         chosen = baseline if baseline in names else names[0]
@@ -95,6 +115,10 @@ def ratios(trials: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str], basel
                 sides = by_cell[*place, name], by_cell[*place, chosen]
                 key = {**dict(zip(point, place, strict=True)), "backend": name, "baseline": chosen}
                 found = (ratio(*sides, metric) for metric in METRICS)
-                rows += [{**key, **asdict(each), "verdict": each.verdict} for each in found]
+                rows += [{**key, **_fields(each), "verdict": each.verdict} for each in found]
     columns = [*point, "backend", "baseline", *Ratio.__slots__, "verdict"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _fields(found: Ratio) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Ratio.__slots__}

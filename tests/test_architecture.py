@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("scenarios", "backends", "harness")
 FILES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
 FRAMEWORKS = {"gevent", "trio", "anyio", "curio", "twisted", "tornado", "uvloop", "eventlet", "psutil", "pandas"}
-REQUIRED = {backend.file: set(backend.traits.requires) for backend in find_backends().values()}
+REQUIRED = {
+    backend.file: {module.partition(".")[0] for module in backend.traits.requires}
+    for backend in find_backends().values()
+    if backend.program is None
+}
 
 HARNESS_USES_OF_BACKENDS = {f"backends.{name}" for name in ("contract", "find", "plugins", "probe", "program")}
 PURE = {
@@ -85,7 +89,9 @@ def test_scenarios_import_the_standard_library_only(file: Path) -> None:
 
 @pytest.mark.parametrize("file", files_of("backends"), ids=name_of)
 def test_backends_import_scenarios_and_what_they_require(file: Path) -> None:
-    assert foreign(file, {"scenarios", "backends"} | REQUIRED.get(file, set())) == set()
+    users = [user for user in REQUIRED if name_of(file) in {module_of(name) for name in imports_of(user)}]
+    required = set().union(*(REQUIRED[user] for user in [*users, file] if user in REQUIRED))
+    assert foreign(file, {"scenarios", "backends"} | required) == set()
 
 
 @pytest.mark.parametrize("file", files_of("harness"), ids=name_of)

@@ -157,12 +157,14 @@ def test_workers_share_the_port_and_end_with_the_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fork", "prefork"])
 def test_the_processes_of_a_server_end_with_it_even_by_kill(name: str, tmp_path: Path) -> None:
-    with ServerProcess(find_backends()[name], "echo", tmp_path / "log") as server:
-        with socket.create_connection(server.address, timeout=30) as peer:
-            peer.sendall(b"hello")
-            assert peer.recv(100) == b"hello"
-            children = psutil.Process(server.pid).children(recursive=True)
-            assert children
-            os.kill(server.pid, signal.SIGKILL)
-            _gone, alive = psutil.wait_procs(children, timeout=30)
-            assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+    with (
+        ServerProcess(find_backends()[name], "echo", tmp_path / "log") as server,
+        socket.create_connection(server.address, timeout=30) as peer,
+    ):
+        peer.sendall(b"hello")
+        assert peer.recv(100) == b"hello"
+        children = psutil.Process(server.pid).children(recursive=True)
+        assert children
+        os.kill(server.pid, signal.SIGKILL)
+        _gone, alive = psutil.wait_procs(children, timeout=30)
+        assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []

@@ -140,7 +140,7 @@ class Ring:
         self._queue(RECEIVE, FROM_BUFFERS, RECEIVE_MULTISHOT, fd, 0, 0, 0, token)
 
     def poll(self, fd: int, events: int, token: int) -> None:
-        """Have readiness reported, once; the events are those of poll(2)."""
+        """Have readiness reported, once; the events are POLLIN and the like."""
         self._queue(POLL, 0, 0, fd, 0, 0, events, token)
 
     def send(self, fd: int, data: bytes, token: int) -> object:

@@ -9,7 +9,7 @@ TRAITS = {
     "name": "twisted-asyncio",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over an asyncio event loop",
-    "requires": ["twisted"],
+    "requires": ["twisted", "zope.interface"],
 }
 
 

@@ -14,7 +14,7 @@ TRAITS = {
     "name": "twisted-deferred",
     "family": "framework",
     "summary": "Twisted on epoll, each reply through a Deferred's callback/errback chain",
-    "requires": ["twisted"],
+    "requires": ["twisted", "zope.interface"],
     "platforms": ["linux"],
 }
 

@@ -9,7 +9,7 @@ TRAITS = {
     "name": "twisted-poll",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over poll",
-    "requires": ["twisted"],
+    "requires": ["twisted", "zope.interface"],
     "platforms": ["linux", "darwin"],
 }
 

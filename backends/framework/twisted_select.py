@@ -9,7 +9,7 @@ TRAITS = {
     "name": "twisted-select",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over select",
-    "requires": ["twisted"],
+    "requires": ["twisted", "zope.interface"],
     "max_descriptors": 1024,
 }
 

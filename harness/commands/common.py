@@ -206,7 +206,7 @@ def show_report(run_path: Path, out_dir: Path, baseline: str | None, console: Co
             )
         frames = tabulate(measured.records)
         render(frames, console, baseline)
-        say_written(write_report(frames, measured.manifest, out_dir, baseline), console)
+        say_written(write_report(frames, measured.manifest, out_dir, baseline, measured.problems), console)
     except StoreError as fault:
         raise click.UsageError(str(fault)) from None
     except OSError as fault:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +33,17 @@ class Frames:
     Attributes:
         trials: One row for each usable trial, with what was measured per second and per request.
         cells: One row for each cell: medians over its rounds, percentiles of its merged histogram, verdicts, refusal.
-            `throughput_low` and `throughput_high` bound the median (95%). A cell that was refused or failed has a
-            `refusal`; if it had usable trials before it failed, it has numbers too.
+            `throughput_low` and `throughput_high` bound the median (95%), and so do `cpu_low`, `rss_low` and theirs.
+            A cell that was refused or failed has a `refusal`; if it had usable trials before it failed, it has numbers
+            too.
+        verdicts: One row for each verdict on a trial, with its reason and whether it voids the trial.
         axes: Names of the columns that tell the points of a scenario apart.
         run: Name of the run, empty if there are no records.
     """
 
     trials: pd.DataFrame
     cells: pd.DataFrame
+    verdicts: pd.DataFrame
     axes: list[str]
     run: str
 
@@ -53,26 +56,48 @@ def tabulate(records: Sequence[Record]) -> Frames:
         key = (record.scenario, record.label, *(record.point.get(axis, 0) for axis in named))
         by_cell.setdefault(key, []).append(record)
     rows: list[dict[str, Any]] = []
-    merged, spans = [], []
-    for group in by_cell.values():
-        start, histograms = len(rows), []
+    owners: list[int] = []
+    merged = []
+    for number, group in enumerate(by_cell.values()):
+        histograms = []
         for record in group:
             if record.usable and record.result is not None and record.server is not None:
                 histograms.append(stats.decode(record.result.latency))
                 rows.append(_trial(record, record.result, record.server, histograms[-1], named))
+                owners.append(number)
         merged.append(stats.merge(histograms))
-        spans.append(slice(start, len(rows)))
     trials = pd.DataFrame(rows, columns=None if rows else [*_KEY, *POINT, "round", "throughput_rps"])
+    measured: list[list[dict[str, Any]]] = [[] for _ in by_cell]
+    for number, row in zip(owners, rows, strict=True):
+        measured[number].append(row)
+    # One call for all: a call of pandas for each cell would take longer than everything else.
+    medians = trials.groupby(owners)[_MEDIANS].median().to_dict("index") if rows else {}
     cells = [
-        _cell(group, trials[span], histogram, named)
-        for group, span, histogram in zip(by_cell.values(), spans, merged, strict=True)
+        _cell(group, measured[number], medians.get(number, NO_MEDIANS), merged[number], named)
+        for number, group in enumerate(by_cell.values())
     ]
     return Frames(
         trials=trials,
         cells=pd.DataFrame(cells, columns=None if cells else CELL_COLUMNS),
+        verdicts=_verdicts(records, named),
         axes=named,
         run=plain(records[0].run) if records else "",
     )
+
+
+def _verdicts(records: Sequence[Record], named: Sequence[str]) -> pd.DataFrame:
+    rows = [
+        {
+            **_key(record, named),
+            "round": record.round,
+            "verdict": plain(verdict.kind),
+            "reason": plain(verdict.reason),
+            "void": verdict.void,
+        }
+        for record in records
+        for verdict in record.verdicts
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*_KEY, *named, "round", "verdict", "reason", "void"])
 
 
 def _trial(
@@ -166,6 +191,11 @@ _MEDIANS = [
     "threads",
 ]
 
+NO_MEDIANS = dict.fromkeys(_MEDIANS, NO_NUMBER)
+
+INTERVALS = {"throughput": "throughput_rps", "cpu": "cpu_us", "rss": "rss_bytes"}
+"""Beginning of the names of two columns of a cell -> what of its trials they bound the median of."""
+
 CELL_COLUMNS = [
     *_KEY,
     *POINT,
@@ -177,6 +207,10 @@ CELL_COLUMNS = [
     "system_us",
     "throughput_low",
     "throughput_high",
+    "cpu_low",
+    "cpu_high",
+    "rss_low",
+    "rss_high",
     "lower_bound",
     "samples",
     *PERCENTILES,
@@ -188,33 +222,40 @@ CELL_COLUMNS = [
 
 
 def _cell(
-    records: Sequence[Record], measured: pd.DataFrame, merged: stats.Histogram, named: Sequence[str]
+    records: Sequence[Record],
+    measured: Sequence[Mapping[str, Any]],
+    medians: Mapping[Any, float],
+    merged: stats.Histogram,
+    named: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the row of one cell from its records, the rows of its trials, and their merged histogram."""
-    some = len(measured) > 0
+    """Return the row of one cell from its records, the rows and medians of its trials, and their merged histogram."""
     kinds = Counter(plain(verdict.kind) for record in records if record.usable for verdict in record.verdicts)
     failures = [
         plain(f"{verdict.kind}: {verdict.reason}") for record in records for verdict in record.verdicts if verdict.void
     ]
-    low, high = stats.median_interval(measured["throughput_rps"].to_numpy() if some else [])
-    medians = dict.fromkeys(_MEDIANS, NO_NUMBER)
-    if some:
-        medians = dict(zip(_MEDIANS, measured[_MEDIANS].median().tolist(), strict=True))
+    intervals: dict[str, float] = {}
+    for name, column in INTERVALS.items():
+        low, high = stats.median_interval([row[column] for row in measured])
+        intervals |= {f"{name}_low": low, f"{name}_high": high}
     # Shared out by the totals, so that both shares add up to the median of the whole.
-    user_share = float(measured["user_us"].sum() / measured["cpu_us"].sum()) if some else NO_NUMBER
+    user_share = _sum(measured, "user_us") / (_sum(measured, "cpu_us") or NO_NUMBER)
     return {
         **_key(next((record for record in records if record.interpreter), records[0]), named),
-        "loop": measured["loop"].iloc[0] if some else "",
-        "engine": measured["engine"].iloc[0] if some else "",
+        "loop": measured[0]["loop"] if measured else "",
+        "engine": measured[0]["engine"] if measured else "",
         "rounds": len(measured),
         **medians,
         "user_us": medians["cpu_us"] * user_share,
         "system_us": medians["cpu_us"] * (1 - user_share),
-        "throughput_low": low,
-        "throughput_high": high,
-        "lower_bound": some and bool(measured["lower_bound"].any()),
+        **intervals,
+        "lower_bound": any(row["lower_bound"] for row in measured),
         **_latency(merged),
-        "errors": int(measured["errors"].sum()) if some else 0,
+        "errors": sum(row["errors"] for row in measured),
         "verdicts": ", ".join(f"{kind} {count}/{len(measured)}" for kind, count in sorted(kinds.items())),
         "refusal": failures[0] if failures else "",
     }
+
+
+def _sum(measured: Sequence[Mapping[str, Any]], column: str) -> float:
+    """Return the sum of a column, leaving out what is not a number."""
+    return math.fsum(row[column] for row in measured if not math.isnan(row[column]))

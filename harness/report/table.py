@@ -1,12 +1,12 @@
 """The tables of a report as plain texts, one a point: what the terminal and Markdown show alike."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.compare import Ratio, ratio
+from harness.compare import Ratio, Trials, ratio, trials_by_cell
 from harness.report.frame import CELL_COLUMNS, Frames
 from harness.stats import ROUNDS_FOR_INTERVAL
 
@@ -57,11 +57,12 @@ def point_tables(frames: Frames, baseline: str | None = None) -> list[PointTable
         baseline: Backend that the others are compared with; None takes the fastest of each point.
     """
     key = ["scenario", *frames.axes]
-    trials = dict(list(frames.trials.groupby(key, sort=False)))
-    return [
-        _point_table(group, trials.get(values, frames.trials[:0]), baseline)
-        for values, group in frames.cells.groupby(key, sort=True)
-    ]
+    trials = trials_by_cell(frames.trials, [*key, "backend"])
+    tables = []
+    for place, group in frames.cells.groupby(key, sort=True):
+        at_point = {name: trials[*place, name] for name in group["backend"] if (*place, name) in trials}
+        tables.append(_point_table(group, at_point, baseline))
+    return tables
 
 
 def legend(tables: Sequence[PointTable], columns: Sequence[str] = COLUMNS) -> list[str]:
@@ -76,18 +77,14 @@ def legend(tables: Sequence[PointTable], columns: Sequence[str] = COLUMNS) -> li
     ]
 
 
-def _point_table(group: pd.DataFrame, at_point: pd.DataFrame, baseline: str | None) -> PointTable:
+def _point_table(group: pd.DataFrame, trials: Mapping[str, Trials], baseline: str | None) -> PointTable:
     measured = group[group["throughput_rps"].notna()].sort_values("throughput_rps", ascending=False)
     names = list(measured["backend"])
-    by_backend = {str(name): rows for name, rows in at_point.groupby("backend", sort=False)}
     chosen = baseline if baseline is not None and baseline in names else next(iter(names), "")
     rows = []
-    for _, cell in measured.iterrows():
+    for cell in measured.to_dict("records"):
         name = str(cell["backend"])
-        if name == chosen:
-            compared = "baseline"
-        else:
-            compared = _ratio_text(ratio(by_backend[name], by_backend[chosen], "throughput_rps"))
+        compared = "baseline" if name == chosen else _ratio_text(ratio(trials[name], trials[chosen], "throughput_rps"))
         rows.append(
             [
                 name,
@@ -102,7 +99,7 @@ def _point_table(group: pd.DataFrame, at_point: pd.DataFrame, baseline: str | No
                 cell["verdicts"] or "ok",
             ]
         )
-    failures = [(cell["backend"], cell["refusal"]) for _, cell in group[group["refusal"] != ""].iterrows()]
+    failures = [(name, reason) for name, reason in zip(group["backend"], group["refusal"], strict=True) if reason]
     return PointTable(_title(group, measured), rows, failures)
 
 

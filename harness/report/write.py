@@ -1,16 +1,24 @@
-"""Everything that `muxbench report` writes: CSV files, a Markdown summary and charts."""
+"""Everything that `muxbench report` writes: an HTML page, CSV files, a Markdown summary and charts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.compare import ratios
 from harness.report.charts import draw_charts
 from harness.report.csv_files import write_csv
 from harness.report.frame import Frames
+from harness.report.html import to_html
 from harness.report.markdown import to_markdown
 
 
-def write_report(frames: Frames, manifest: Mapping[str, Any], out_dir: Path, baseline: str | None = None) -> list[Path]:
+def write_report(
+    frames: Frames,
+    manifest: Mapping[str, Any],
+    out_dir: Path,
+    baseline: str | None = None,
+    problems: Sequence[str] = (),
+) -> list[Path]:
     """Write the report of a run.
 
     Args:
@@ -18,6 +26,7 @@ def write_report(frames: Frames, manifest: Mapping[str, Any], out_dir: Path, bas
         manifest: Of the run.
         out_dir: Where to; made if it is missing, and what an earlier report left there is overwritten.
         baseline: Backend that the others are compared with; None takes the fastest of each point.
+        problems: One line for each thing that could not be read.
 
     Returns:
         The files written.
@@ -26,6 +35,15 @@ def write_report(frames: Frames, manifest: Mapping[str, Any], out_dir: Path, bas
         OSError: The folder cannot be written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    summary = out_dir / "summary.md"
-    summary.write_text(to_markdown(frames, manifest, baseline), encoding="utf-8", errors="replace")
-    return [summary, *write_csv(frames, out_dir, baseline), *draw_charts(frames.cells, out_dir, frames.run)]
+    compared = ratios(frames.trials, frames.cells, frames.axes, baseline)
+    texts = {
+        "report.html": to_html(frames, compared, manifest, problems),
+        "summary.md": to_markdown(frames, manifest, baseline),
+    }
+    for name, text in texts.items():
+        (out_dir / name).write_text(text, encoding="utf-8", errors="replace")
+    return [
+        *(out_dir / name for name in texts),
+        *write_csv(frames, compared, out_dir),
+        *draw_charts(frames.cells, out_dir, frames.run),
+    ]
