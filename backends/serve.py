@@ -31,10 +31,16 @@ from scenarios.session import load_exchange
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the thread that started it ends (Linux, PR_SET_PDEATHSIG in prctl(2))."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when the thread that started it ends (Linux, PR_SET_PDEATHSIG in prctl(2)).
+
+    Args:
+        parent: Process number of who forked this one; should it have died before the kernel was told, end at once.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def load_backend(file: str) -> ModuleType:
@@ -90,10 +96,10 @@ def become_worker(listener_fds: Sequence[int]) -> int:
 
     A listener left open in another process would go on taking its share of connections after its worker died.
     """
-    mine = listener_fds[0]
+    mine, parent = listener_fds[0], os.getpid()
     for fd in listener_fds[1:]:
         if os.fork() == 0:
-            die_with_parent()
+            die_with_parent(parent)
             mine = fd
             break
     for fd in listener_fds:

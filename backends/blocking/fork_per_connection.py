@@ -58,11 +58,12 @@ def pause_ms(pausing: bool, has_children: bool) -> float | None:
 
 def fork(connection: socket.socket, server: Server) -> int:
     """Have a new process serve this connection and end; return its number."""
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
-        die_with_parent()
+        die_with_parent(parent)
         server.listener.close()
         connection.setblocking(True)
         run(connection, server, set())

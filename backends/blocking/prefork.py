@@ -33,11 +33,12 @@ def serve(server: Server) -> None:
 
 def fork(server: Server) -> int:
     """Start a worker and return its process number."""
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
-        die_with_parent()
+        die_with_parent(parent)
         work(server)
     finally:
         os._exit(1)
