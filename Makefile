@@ -20,6 +20,7 @@ microbench: install
 	mkdir -p results
 	$(BIN)/pytest benchmarks/test_multiplexers.py --benchmark-enable --benchmark-only --benchmark-json=results/microbench.json
 	$(BIN)/muxbench report results/microbench.json
+	$(BIN)/pytest benchmarks/test_reply_styles.py --benchmark-enable --benchmark-only
 
 install: .venv/installed
 

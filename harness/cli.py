@@ -8,6 +8,8 @@ import click
 from harness.commands.build import build
 from harness.commands.calibrate import calibrate
 from harness.commands.check import check
+from harness.commands.compare import compare
+from harness.commands.doctor import doctor
 from harness.commands.duel import duel
 from harness.commands.list_backends import list_backends
 from harness.commands.new import new
@@ -24,5 +26,5 @@ def main() -> None:
     """
 
 
-for _command in (run, duel, report, list_backends, new, check, build, calibrate):
+for _command in (run, duel, compare, report, list_backends, new, check, build, doctor, calibrate):
     main.add_command(_command)

@@ -113,6 +113,11 @@ class Cell:
     point: Point
     refusal: str = ""
 
+    @property
+    def restless(self) -> bool:
+        """Whether its server uses CPU even when nobody asks: it is halted while others are measured."""
+        return "waiting-without-spinning" in self.candidate.backend.traits.faults
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

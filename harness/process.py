@@ -159,19 +159,31 @@ class Child:
         lines = self.log_tail().splitlines()
         return f"{self.name} {how}" + (f": {lines[-1]}" if lines else "")
 
+    def pause(self) -> None:
+        """Halt it and all it started (SIGSTOP), so that it uses no CPU; one that is gone is noticed by the next call."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """Tell it to stop, kill it and all it started if it does not; return whether it stopped by itself."""
         if self._stopped:
             return True  # its number may be another's by now
         self._stopped = True
+        self.resume()
         self._control.close()
         try:
             self._process.wait(timeout=timeout_s)
             by_itself = True
         except subprocess.TimeoutExpired:
             by_itself = False
-        with contextlib.suppress(ProcessLookupError):  # the whole group is gone already
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)  # what of the group is left
         self._process.wait()
         return by_itself
 

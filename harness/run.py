@@ -172,6 +172,8 @@ class Run:
         except ChildFailedError as fault:
             self._keep(replace(self._blank(cell), verdicts=(self._failure(fault, server),)))
             return None
+        if cell.restless:
+            server.pause()
         return LiveCell(cell, server, generator, start.rss_bytes if start else 0)
 
     def _connect(self, cell: Cell, server: ServerProcess, log: Path, arrivals: Arrivals) -> GeneratorProcess:
@@ -253,6 +255,8 @@ class Run:
     def _trial(self, live: LiveCell, number: int) -> bool:
         """Measure one trial and record it; return whether the cell can go on."""
         server = live.server
+        if live.cell.restless:
+            server.resume()
         steal_before_s = steal_s()
         before = snapshot(server.pid)
         waits = self._waits(live)
@@ -268,6 +272,8 @@ class Run:
             record = replace(record, result=result, server=used, verdicts=verdicts, waited_s=waited_s)
         except ChildFailedError as fault:
             record = replace(record, verdicts=(self._failure(fault, server),))
+        if live.cell.restless:
+            server.pause()
         record = replace(record, load_average=psutil.getloadavg()[0], steal_s=steal_s() - steal_before_s)
         self._keep(record)
         if not record.usable:

@@ -12,7 +12,7 @@ import pytest
 
 from scenarios.session import Conversation, Message, Session, load_exchange
 
-NAMES = ("rpc", "download", "upload", "http_plain")
+NAMES = ("rpc", "failing", "download", "upload", "http_plain")
 SIZES = (1, 2, 7, 9, 64, 1000)
 LARGE = 200_000
 SEQUENCES = (0, 10, 0x0A210A, 2**64 - 1, 0x0123456789ABCDEF)

@@ -168,3 +168,19 @@ def test_the_processes_of_a_server_end_with_it_even_by_kill(name: str, tmp_path:
         os.kill(server.pid, signal.SIGKILL)
         _gone, alive = psutil.wait_procs(children, timeout=30)
         assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_server_that_spins_is_halted_and_goes_on_and_stops(tmp_path: Path) -> None:
+    with ServerProcess(find_backends()["spin"], "echo", tmp_path / "log") as server:
+        server.pause()
+        process = psutil.Process(server.pid)
+        deadline = time.monotonic() + 30
+        while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.status() == psutil.STATUS_STOPPED
+        server.resume()
+        with socket.create_connection(server.address, timeout=30) as peer:
+            peer.sendall(b"hello")
+            assert peer.recv(100) == b"hello"
+        server.pause()
+        assert server.stop(timeout_s=30)

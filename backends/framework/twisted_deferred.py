@@ -4,6 +4,9 @@ A Deferred is a result that is not there yet, with a chain of callback/errback p
 the next errback. Here the result is there at once, so what is measured beside `twisted-epoll` is the chain itself.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 
@@ -20,15 +23,35 @@ TRAITS = {
 
 
 class DeferredConnection(Connection):
-    """Carries one session; every read is a Deferred that fires."""
+    """Carries one session; each request is a Deferred that fires, where the session says what a request is."""
+
+    def __init__(self, reactor: Any, server: Server) -> None:  # noqa: ANN401
+        super().__init__(reactor, server)
+        self.has_steps = hasattr(self.session, "answer")
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
-        """Answer bytes."""
-        arrived: Deferred[bytes] = Deferred()
-        arrived.addCallback(self.session.receive)
+        """Answer bytes: request by request, or all that came where the session has no steps."""
+        if not self.has_steps:
+            self.fire(data, self.session.receive)
+            return
+        session: Any = self.session
+        try:
+            requests = session.requests(data)
+        except Exception:
+            self.fail()
+            return
+        for request in requests:
+            self.fire(request, session.answer, lambda failure: session.failed(failure.value))
+
+    def fire(self, value: Any, answer: Callable[[Any], bytes], handle: Callable[[Any], bytes] | None = None) -> None:  # noqa: ANN401
+        """Run a value through callback and errback, send what comes out, and give up on what nobody handled."""
+        arrived: Deferred[Any] = Deferred()
+        arrived.addCallback(answer)
+        if handle is not None:
+            arrived.addErrback(handle)
         arrived.addCallback(self.send)
         arrived.addErrback(self.give_up)
-        arrived.callback(data)
+        arrived.callback(value)
 
     def send(self, reply: bytes) -> None:
         """Send a reply, and see to the session's time."""
@@ -37,9 +60,9 @@ class DeferredConnection(Connection):
         if self.session.wake_at is not None:
             self.set_timer()
 
-    def give_up(self, failure: object) -> None:
+    def give_up(self, failure: Any) -> None:  # noqa: ANN401
         """End the connection of a session that raised."""
-        failure.printTraceback()  # type: ignore[attr-defined] # a twisted.python.failure.Failure
+        failure.printTraceback()
         self.transport.abortConnection()
 
 

@@ -42,9 +42,17 @@ class RpcSession(Session):
         Raises:
             RequestError: A length is out of range.
         """
+        return b"".join([LENGTH.pack(size) + result(size, sequence) for sequence, size in self.requests(data)])
+
+    def requests(self, data: bytes) -> list[tuple[bytes, int]]:
+        """Return sequence and size of the result, in bytes, of each request that is whole now.
+
+        Raises:
+            RequestError: A length is out of range.
+        """
         if self.unfinished:
             data = self.unfinished + data
-        replies: list[bytes] = []
+        whole: list[tuple[bytes, int]] = []
         at, end = 0, len(data)
         while end - at >= REQUEST.size:
             length, sequence, size = REQUEST.unpack_from(data, at)
@@ -53,9 +61,9 @@ class RpcSession(Session):
             if end - at < LENGTH.size + length:
                 break
             at += LENGTH.size + length
-            replies += LENGTH.pack(size), result(size, sequence)
+            whole.append((sequence, size))
         self.unfinished = data[at:]
-        return b"".join(replies)
+        return whole
 
 
 def conversation(message_size: int) -> Conversation:
