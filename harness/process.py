@@ -160,7 +160,7 @@ class Child:
         return f"{self.name} {how}" + (f": {lines[-1]}" if lines else "")
 
     def pause(self) -> None:
-        """Halt it and all it started (SIGSTOP), so that it uses no CPU; one that is gone is noticed by the next call."""
+        """Halt it and all it started (SIGSTOP), so that it uses no CPU."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:

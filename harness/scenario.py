@@ -177,6 +177,7 @@ class Scenario(_Table):
         name: The file's name without its ending.
         summary: One sentence that says what it shows.
         exchange: Name of the conversation.
+        backends: Names of those that are measured where nobody says which; empty means all.
         load: How requests arrive.
         conditions: What the server's sessions have to put up with.
         measure: How long and how often.
@@ -185,6 +186,7 @@ class Scenario(_Table):
     name: str
     summary: str
     exchange: str
+    backends: tuple[str, ...] = ()
     load: Load = Load()
     conditions: ServiceConditions = ServiceConditions()
     measure: Measure = Measure()

@@ -220,3 +220,15 @@ def test_a_run_is_not_misled_by_folders_of_the_same_names(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "out" / "run.json").read_text())["generator"] in {"native", "portable"}
+
+
+def test_a_scenario_says_which_backends_are_usual_and_all_means_all(tmp_path: Path) -> None:
+    scenario = tmp_path / "mine.toml"
+    scenario.write_text('summary = "s"\nexchange = "echo"\nbackends = ["poll", "epoll"]\n')
+    usual = muxbench("run", scenario, *SHORT, "--output", tmp_path / "usual")
+    assert usual.returncode == 0, usual.stderr
+    assert {record.backend for record in read_run(tmp_path / "usual").records} == {"poll", "epoll"}
+    scenario.write_text('summary = "s"\nexchange = "echo"\nbackends = ["pol"]\n')
+    refused = muxbench("run", scenario, "--output", tmp_path / "refused")
+    assert refused.returncode == 2
+    assert "did you mean poll" in refused.stderr

@@ -85,7 +85,7 @@ def backend_options(command: _Command) -> _Command:
             "-b",
             multiple=True,
             callback=split,
-            help="Names, .py or .toml files, separated by commas. Default: all.",
+            help="Names, .py or .toml files, separated by commas, or all. Default: what the scenario says, or all.",
         ),
     ):
         command = option(command)
@@ -93,12 +93,17 @@ def backend_options(command: _Command) -> _Command:
 
 
 def chosen_candidates(
-    backends: Sequence[str], pythons: Sequence[str], workers: Sequence[str] | None, options: Sequence[str]
+    backends: Sequence[str],
+    usual: Sequence[str],
+    pythons: Sequence[str],
+    workers: Sequence[str] | None,
+    options: Sequence[str],
 ) -> list[Candidate]:
     """Return the candidates that `backend_options` ask for.
 
     Args:
-        backends: Names or paths; none means all.
+        backends: Names or paths, or "all"; none means the usual ones.
+        usual: Names of the scenario's usual backends; none means all.
         pythons: Interpreters; none means this one. External servers run under none.
         workers: Numbers of processes, as texts.
         options: Settings, each NAME=VALUE.
@@ -108,12 +113,13 @@ def chosen_candidates(
     """
     from harness.plan import PlanError, choose_backends, choose_forms
 
-    chosen = choose_backends(backends)
+    everything = "all" in backends
+    chosen = choose_backends(() if everything else backends or usual)
     scripts = {name: backend for name, backend in chosen.items() if backend.program is None}
     programs = {name: backend for name, backend in chosen.items() if backend.program is not None}
     candidates = [each for python in pythons or [sys.executable] for each in probe(scripts, python)] + probe(programs)
     for each in candidates:
-        if backends and each.unavailable:
+        if backends and not everything and each.unavailable:
             raise PlanError(f"backend {each.label} is unavailable: {each.unavailable}")
     numbers = []
     for text in workers or ["1"]:

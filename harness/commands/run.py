@@ -55,7 +55,7 @@ def run(
     console = open_console()
     try:
         scenario = load_scenario(suite, {key: value for key, value in changes.items() if value is not None})
-        candidates = chosen_candidates(backend, python, workers, option)
+        candidates = chosen_candidates(backend, scenario.backends, python, workers, option)
         labels = [each.label for each in candidates if not each.unavailable]
         if baseline is not None and baseline not in labels:
             raise PlanError(f"the baseline {baseline!r} is not among the backends measured{nearest(baseline, labels)}")
