@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.charts import cpu, idle, latency, throughput
 from harness.report.charts.look import drawing
-from harness.report.charts.selection import by_scenario
+from harness.report.charts.selection import LARGE, by_scenario
 from harness.report.charts.sheet import write
 
 if TYPE_CHECKING:
@@ -26,13 +26,17 @@ CHARTS: dict[str, Callable[["DataFrame", str], "Figure | None"]] = {
 }
 """File name -> what draws it, or finds nothing to draw."""
 
+MOST_PICTURES = 4
+"""Charts of a run of more than `LARGE` cells: throughput of each scenario first. The interactive report has all."""
+
 
 def draw_charts(cells: "DataFrame", out_dir: Path, title: str) -> list[Path]:
     """Write every chart that the cells have data for, as PNG and SVG.
 
     Args:
         cells: What `harness.report.frame.cells` returns, one row a cell.
-        out_dir: Folder to write to; made if it is missing. A run of several scenarios has its charts once a scenario.
+        out_dir: Folder to write to; made if it is missing. A run of several scenarios has its charts once a scenario,
+            up to `MOST_PICTURES` if it is large.
         title: What stands above each chart.
 
     Returns:
@@ -42,10 +46,13 @@ def draw_charts(cells: "DataFrame", out_dir: Path, title: str) -> list[Path]:
         OSError: The folder cannot be written.
     """
     written: list[Path] = []
+    scenarios = list(by_scenario(cells, title))
+    most = MOST_PICTURES if len(cells) > LARGE else len(scenarios) * len(CHARTS)
     with drawing():
-        for prefix, heading, chosen in by_scenario(cells, title):
-            for name, draw in CHARTS.items():
-                figure = draw(chosen, heading)
+        for name, draw in CHARTS.items():
+            for prefix, heading, chosen in scenarios:
+                figure = draw(chosen, heading) if most else None
                 if figure is not None:
                     written += write(figure, out_dir, prefix + name)
+                    most -= 1
     return written

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from harness.report.charts.look import GREY, lighter, looks
 from harness.report.charts.plots import best_first, count_axis, rows_of, say_missing
-from harness.report.charts.selection import conditions, measured, missing_notes, panels
+from harness.report.charts.selection import conditions, drawn_panels, measured, missing_notes, panels
 from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def figure(cells: "DataFrame", title: str) -> "Figure | None":
     found = measured(cells, "cpu_us")
     if found.empty:
         return None
-    chosen = panels(found, AXES)
+    chosen, left_out = drawn_panels(panels(found, AXES))
     styles = looks(zip(found["series"], found["backend"], strict=True))
     order = best_first(chosen, "cpu_us", ascending=True)
     levels = found["connections"].nunique()
@@ -38,7 +38,7 @@ def figure(cells: "DataFrame", title: str) -> "Figure | None":
         title,
         f"Server CPU time per request · {conditions(found, AXES)}",
         key=_key(),
-        notes=missing_notes(cells),
+        notes=[*left_out, *missing_notes(cells)],
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
         rows = rows_of(place, order, named=number % columns == 0)

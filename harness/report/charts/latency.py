@@ -16,7 +16,7 @@ from harness.report.charts.plots import (
     say_missing,
     top_down,
 )
-from harness.report.charts.selection import conditions, measured, missing_notes, panels
+from harness.report.charts.selection import conditions, drawn_panels, measured, missing_notes, panels
 from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _along(
     axis: str, subject: str, found: "DataFrame", title: str, styles: dict[str, "Look"], notes: list[str]
 ) -> "Figure":
     others = (*OTHER_AXES, "connections") if axis != "connections" else OTHER_AXES
-    chosen = panels(found, others, axis)
+    chosen, left_out = drawn_panels(panels(found, others, axis))
     direct = len(chosen) * len(PERCENTILES) <= DIRECT_PANELS
     grid = Grid(
         rows=len(chosen),
@@ -80,7 +80,7 @@ def _along(
         f"Latency percentiles against {subject} · {conditions(found, others)}",
         legend=None if direct else top_down(chosen[0], styles, axis, "p50_us"),
         key=hollow_key(found, "so this is not what the backend can do"),
-        notes=notes,
+        notes=[*left_out, *notes],
     )
     for number, place in enumerate(axes):
         panel = chosen[number // len(PERCENTILES)]
@@ -108,7 +108,7 @@ def _axis_label(found: "DataFrame") -> str:
 
 
 def _by_backend(found: "DataFrame", title: str, styles: dict[str, "Look"], notes: list[str]) -> "Figure":
-    chosen = panels(found, OTHER_AXES)
+    chosen, left_out = drawn_panels(panels(found, OTHER_AXES))
     order = best_first(chosen, "p50_us", ascending=True)
     columns = min(3, len(chosen))
     grid = Grid(
@@ -124,7 +124,7 @@ def _by_backend(found: "DataFrame", title: str, styles: dict[str, "Look"], notes
         title,
         f"Latency percentiles · {conditions(found, (*OTHER_AXES, 'connections'))}",
         key=[*_percentile_key(), *hollow_key(found, "so this is not what the backend can do")],
-        notes=notes,
+        notes=[*left_out, *notes],
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
         rows = rows_of(place, order, named=number % columns == 0)

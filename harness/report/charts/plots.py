@@ -148,6 +148,7 @@ def label_ends(axes: "Axes", looks: Mapping[str, Look]) -> None:
                 "linestyle": "-" if point[0] == furthest else (0, (1, 3)),  # no line that could be taken for data
                 "relpos": (0, 0.5),
                 "shrinkA": 1,
+                "patchA": None,  # it begins beside the text: to cut it off at the text's box would take the longest
             },
         )
     axes.set_xlim(x_limits)

@@ -31,6 +31,13 @@ NOTED_REASONS = 4
 """Reasons for missing numbers that are named below a chart; the table has them all."""
 
 
+LARGE = 500
+"""Cells from which on a report would take long to draw them all (matplotlib needs 2 ms for each, in each format)."""
+
+MOST_CELLS = 125
+"""Cells that a chart draws where there are more than `LARGE`, unless a single panel has more."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """What one pair of axes shows.
@@ -97,6 +104,17 @@ def panels(cells: "DataFrame", columns: Sequence[str], along: str = "") -> list[
         Panel(", ".join(named_value(column, value) for column, value in zip(varying, key, strict=True)), rows)
         for key, rows in cells.groupby(varying)
     ]
+
+
+def drawn_panels(chosen: Sequence[Panel]) -> tuple[list[Panel], list[str]]:
+    """Return as many panels as a chart has room for, from the first to the last, and a note if some are left out."""
+    if sum(len(panel.cells) for panel in chosen) <= LARGE:
+        return list(chosen), []
+    most = max(1, MOST_CELLS // max(len(panel.cells) for panel in chosen))
+    if len(chosen) <= most:
+        return list(chosen), []
+    kept = [chosen[number * (len(chosen) - 1) // max(1, most - 1)] for number in range(most)]
+    return kept, [f"Drawn: {most} of {len(chosen)} combinations; report.html and cells.csv have all."]
 
 
 def fixed_axes(cells: "DataFrame", columns: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from harness.report.charts.plots import (
     rows_of,
     top_down,
 )
-from harness.report.charts.selection import conditions, measured, missing_notes, panels
+from harness.report.charts.selection import conditions, drawn_panels, measured, missing_notes, panels
 from harness.report.charts.sheet import Grid, lay_out, remove_unused, text_width
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def along(
         other_axes: Columns whose combinations have panels of their own.
         subject: What the chart shows, in words.
     """
-    chosen = panels(found, other_axes)
+    chosen, left_out = drawn_panels(panels(found, other_axes))
     styles = looks(zip(found["series"], found["backend"], strict=True))
     direct = len(chosen) <= DIRECT_PANELS
     columns = len(chosen) if direct else min(3, len(chosen))
@@ -68,7 +68,7 @@ def along(
         f"{subject} · {conditions(found, other_axes)}",
         legend=None if direct else top_down(chosen[0], styles, axis, "throughput_rps"),
         key=[*interval_key(found, "throughput", BESIDE), *hollow_key(found, "so the number is a lower bound")],
-        notes=missing_notes(cells),
+        notes=[*left_out, *missing_notes(cells)],
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
         lines(place, panel.cells, axis, "throughput_rps", styles, interval="throughput")
@@ -88,7 +88,7 @@ def along(
 
 
 def _by_backend(cells: "DataFrame", found: "DataFrame", title: str) -> "Figure":
-    chosen = panels(found, OTHER_AXES)
+    chosen, left_out = drawn_panels(panels(found, OTHER_AXES))
     styles = looks(zip(found["series"], found["backend"], strict=True))
     order = best_first(chosen, "throughput_rps", ascending=False)
     columns = min(3, len(chosen))
@@ -105,7 +105,7 @@ def _by_backend(cells: "DataFrame", found: "DataFrame", title: str) -> "Figure":
         title,
         f"Throughput · {conditions(found, (*OTHER_AXES, 'connections'))}",
         key=[*interval_key(found, "throughput"), *hollow_key(found, "so the number is a lower bound")],
-        notes=missing_notes(cells),
+        notes=[*left_out, *missing_notes(cells)],
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
         rows = rows_of(place, order, named=number % columns == 0)
