@@ -11,6 +11,9 @@ from harness.report.table import COLUMNS, legend, point_tables
 WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 130}
 """Column -> characters that a terminal must have for it to be shown."""
 
+MOST_TABLES = 30
+"""Points that are printed; nobody reads more on a terminal, and rich needs 1 ms a row."""
+
 
 def render(frames: Frames, console: Console, baseline: str | None = None) -> None:
     """Print a table for each point, with what was refused or failed below it, and explain the marks.
@@ -26,7 +29,7 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
         return
     columns = [column for column in COLUMNS if console.width >= WIDTH_NEEDED.get(column, 0)]
     numbers = [COLUMNS.index(column) for column in columns]
-    for each in tables:
+    for each in tables[:MOST_TABLES]:
         console.print(Text(f"\n{each.title}", style="bold"))
         if each.rows:
             shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
@@ -42,4 +45,6 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
             console.print(shown)
         for name, reason in each.failures:
             console.print(Text(f"  {name}: {reason}", style="yellow"))
+    if len(tables) > MOST_TABLES:
+        console.print(f"\n… and {len(tables) - MOST_TABLES:,} more points: the report has all.")
     console.print(Text("\n" + "\n".join(legend(tables, columns)), style="dim"))

@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -450,3 +451,23 @@ def test_numbers_are_written_shortly() -> None:
     ]
     assert [duration(value) for value in (0.5, 12, 1500, 2e6)] == ["0.5 µs", "12 µs", "1.5 ms", "2 s"]
     assert [size(value) for value in (64, 1024, 1.5 * 2**20)] == ["64 B", "1 KiB", "1.5 MiB"]
+
+
+def test_a_large_grid_has_some_panels_and_says_what_is_left_out(tmp_path: Path) -> None:
+    large = DataFrame(
+        [
+            cell(f"backend {number}", connections=connections, message_size=size)
+            for number in range(21)
+            for connections in (1, 10, 100, 1000, 5000)
+            for size in (64, 256, 1024, 4096, 16384)
+        ]
+    )
+    figure = figure_of(throughput.figure(named(large), "t"))
+    assert [place.get_title(loc="left") for place in figure.axes] == ["64 B messages"]
+    assert "Drawn: 1 of 5 combinations; report.html and cells.csv have all." in prose(figure)
+    assert len(figure_of(cpu.figure(named(large), "t")).axes) == 5
+    small = large[large["backend"].isin(["backend 1", "backend 2"])]
+    assert len(figure_of(throughput.figure(named(small), "t")).axes) == 5
+    scenarios = [large.assign(scenario=f"s{number}") for number in range(3)]
+    files = draw_charts(pd.concat(scenarios), tmp_path, "t")
+    assert [file.stem for file in files[::2]] == ["s0-throughput", "s1-throughput", "s2-throughput", "s0-latency"]

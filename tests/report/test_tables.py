@@ -106,6 +106,12 @@ def test_the_terminal_shows_lower_bounds_loops_engines_and_missing_percentiles()
         assert words in text
 
 
+def test_the_terminal_says_how_many_points_it_leaves_out() -> None:
+    text = shown([record(connections=number) for number in range(1, 34)])
+    assert text.count("1 round") == 30
+    assert "… and 3 more points: the report has all." in text
+
+
 def test_only_marks_that_occur_are_explained() -> None:
     text = shown(rounds("epoll", [10_000] * 5))
     assert "lower bound" not in text
