@@ -14,7 +14,7 @@ from harness.commands.common import open_console, say_written, show_report
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Where to write. Default: RUN/report.")
 @click.option("--baseline", help="Backend that the others are compared with. Default: the fastest of each point.")
 def report(source: Path, output: Path | None, baseline: str | None) -> None:
-    """Show a run's tables and write its CSV files and charts; RUN is its folder.
+    """Show a run's tables and write its report: an HTML page, tables and charts; RUN is its folder.
 
     RUN may also be the JSON file of `make microbench`.
     """

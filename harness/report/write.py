@@ -1,4 +1,4 @@
-"""Everything that `muxbench report` writes: an HTML page, CSV files, a Markdown summary and charts."""
+"""Everything that `muxbench report` writes: an HTML page, a Markdown summary, tables for programs, and charts."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from harness.compare import ratios
 from harness.report.charts import draw_charts
 from harness.report.csv_files import write_csv
+from harness.report.exports import write_json, write_parquet
 from harness.report.frame import Frames
 from harness.report.html import to_html
 from harness.report.markdown import to_markdown
@@ -45,5 +46,7 @@ def write_report(
     return [
         *(out_dir / name for name in texts),
         *write_csv(frames, compared, out_dir),
+        write_json(frames, compared, out_dir / "report.json"),
+        *write_parquet(frames, out_dir),
         *draw_charts(frames.cells, out_dir, frames.run),
     ]
