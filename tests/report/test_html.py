@@ -253,7 +253,7 @@ def test_verdicts_refusals_errors_and_unreadable_lines_are_in_plain_sight() -> N
         refused("select", reason="1,024 descriptors at most"),
     ]
     text = Elements(document(records, problems=("records.jsonl:7: cut off",)))
-    for words in ("errors", "1 trials", "refused: 1,024 descriptors at most", "records.jsonl:7: cut off", "select"):
+    for words in ("errors", "1 trial ", "refused: 1,024 descriptors at most", "records.jsonl:7: cut off", "select"):
         assert words in text.prose
     rows = data_of(document(records))["grids"]["verdicts"]["rows"]
     assert sorted((row[1], row[-2]) for row in rows) == [

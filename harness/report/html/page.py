@@ -77,7 +77,7 @@ def _scenario(frames: "Frames", name: str, manifest: Mapping[str, Any]) -> dict[
         "standings": found,
         "in_summary": _spread(found),
         "own_load": "rate_percent" in cells and bool((cells["rate_percent"] > 0).any()),
-        "few_rounds": bool((cells["rounds"] < ROUNDS_FOR_INTERVAL).any()),
+        "few_rounds": bool(cells["rounds"].between(1, ROUNDS_FOR_INTERVAL - 1).any()),
         "refused": int((cells["refusal"] != "").sum()),
     }
 
