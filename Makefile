@@ -8,8 +8,9 @@ BIN := .venv/bin
 bench: install
 	$(BIN)/muxbench run quick
 
+# Most tests wait for sockets and servers: more processes than cores still save time.
 test: install lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=4
 
 lint: install
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ TRAITS = {
     "summary": "no multiplexer: tries every non-blocking socket again and again",
     "faults": {
         "waiting-without-spinning": "it spins: that is what it shows",
+        "waiting-for-a-reader-without-spinning": "it spins: that is what it shows",
         "descriptors-run-out": "it spins: that is what it shows",
     },
 }

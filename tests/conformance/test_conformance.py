@@ -34,10 +34,6 @@ def test_backend(backend: Backend, check: Check, tmp_path: Path) -> None:
         run_check(check, backend, tmp_path / "server.log")
     except CheckSkippedError as reason:
         pytest.skip(str(reason))
-    except CheckFailedError:
-        if (reason := backend.traits.faults.get(check.name)) is None:
-            raise
-        pytest.xfail(reason)
 
 
 @pytest.mark.parametrize("name", ["half-close", "slow-reader"])
