@@ -198,7 +198,7 @@ def garbage(server: ServerProcess) -> None:
         other.send(rpc_request(b"sequence"))
         other.expect(rpc_reply(b"sequence"))
         for start in range(0, len(noise), 4096):
-            with Peer(server.address) as peer, contextlib.suppress(CheckFailedError):  # It may be broken at any time.
+            with Peer(server.address) as peer, contextlib.suppress(CheckFailedError, OSError):  # Broken at any time.
                 peer.send(noise[start : start + 4096])
                 peer.finish()
                 peer.expect_break()
