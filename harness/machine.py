@@ -5,7 +5,6 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -95,7 +94,6 @@ def fingerprint() -> dict[str, Any]:
         "load_average": list(os.getloadavg()),
         "interpreter": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": platform.python_compiler(),
-        "executable": sys.executable,
     }
 
 

@@ -74,9 +74,9 @@ def by_scenario(cells: "DataFrame", title: str) -> Iterator[tuple[str, str, "Dat
 def named(cells: "DataFrame") -> "DataFrame":
     """Return the cells with a column `series`: the backend, and what else tells two of its cells apart."""
     series = cells["backend"].astype(str)
-    interpreters = cells.loc[cells["interpreter"].fillna("") != "", "interpreter"]
-    if interpreters.nunique() > 1:
-        series = series + " · " + cells["interpreter"].fillna("").astype(str)
+    interpreter = cells["interpreter"].fillna("").astype(str)
+    several = interpreter.where(interpreter != "").groupby(series).transform("nunique") > 1
+    series = series.where(~several, series + " · " + interpreter)
     portable = cells["engine"] == "portable"
     if portable.any() and not portable[cells["refusal"] == ""].all():
         series = series.where(~portable, series + " (portable generator)")
