@@ -11,6 +11,7 @@ from harness.commands.check import check
 from harness.commands.compare import compare
 from harness.commands.doctor import doctor
 from harness.commands.duel import duel
+from harness.commands.history import history
 from harness.commands.list_backends import list_backends
 from harness.commands.new import new
 from harness.commands.report import report
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for _command in (run, duel, compare, report, list_backends, new, check, build, doctor, calibrate):
+for _command in (run, duel, compare, history, report, list_backends, new, check, build, doctor, calibrate):
     main.add_command(_command)
