@@ -71,7 +71,7 @@ def write_history(cells: pd.DataFrame, names: Sequence[str], out_dir: Path) -> l
     files = [table]
     with drawing():
         for metric, column in METRICS.items():
-            figure = history.figure(cells, metric, column, names)
+            figure = history.figure(cells, column, names)
             if figure is not None:
                 files += write(figure, out_dir, f"history-{metric}")
     return files

@@ -27,7 +27,7 @@ def test_runs_are_put_in_the_order_of_their_dates() -> None:
 
 def test_a_line_goes_through_the_numbers_of_the_runs() -> None:
     cells = history.gather([EARLIER, LATER])
-    figure = chart.figure(cells, "throughput", "throughput_rps", ["first", "second"])
+    figure = chart.figure(cells, "throughput_rps", ["first", "second"])
     assert figure is not None
     place: Axes = figure.axes[0]
     line = next(line for line in place.get_lines() if line.get_label() == "epoll")

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 AXES = ("scenario", "loop", "message_size", "pipeline_depth", "connections", "idle_connections")
 
+TITLES = {
+    "throughput_rps": "Throughput",
+    "p99_us": "Latency (p99)",
+    "cpu_us": "CPU per request",
+    "rss_bytes": "Memory",
+}
+
 LABELS = {
     "throughput_rps": ("throughput (requests/s)", "throughput", count),
     "p99_us": ("p99 of the latency", "", duration),
@@ -25,12 +32,11 @@ LABELS = {
 NOTE = "The runs were not interleaved: what changed on the machine between them is in these lines too."
 
 
-def figure(cells: "DataFrame", metric: str, column: str, names: Sequence[str]) -> "Figure | None":
+def figure(cells: "DataFrame", column: str, names: Sequence[str]) -> "Figure | None":
     """Return the chart, or None where no cell has this number.
 
     Args:
         cells: Those of all runs, with the columns `series` and `step`.
-        metric: What the chart is about, for its title.
         column: The metric's column.
         names: How the run of each step is called.
     """
@@ -48,12 +54,12 @@ def figure(cells: "DataFrame", metric: str, column: str, names: Sequence[str]) -
         columns=columns,
         width=max(4.0, 0.5 * len(names)),
         height=max(2.8, 0.2 * len(styles)),
-        right=0.45 + max(map(text_width, styles)),
+        right=0.45 + max(map(text_width, styles)) + (0.85 if columns > 1 else 0),  # the next panel has its own scale
         below=1.3,
     )
     sheet, axes = lay_out(
         grid,
-        f"{metric[0].upper()}{metric[1:]} from run to run",
+        f"{TITLES[column]} from run to run",
         conditions(found.drop(columns="step"), AXES[1:]),
         share_y=False,
         key=[*interval_key(found, interval), *hollow_key(found, "so the number is no more than a bound")]
