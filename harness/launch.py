@@ -26,11 +26,13 @@ class Launch:
     Attributes:
         plan: What is measured.
         engine: Which generator: "native" or "portable".
+        generators: Processes of it for each cell.
         manifest: What `run.json` will say.
     """
 
     plan: Plan
     engine: str
+    generators: int
     manifest: Mapping[str, Any]
 
     def into(self, output: Path | None) -> RunFolder:
@@ -47,8 +49,9 @@ class Launch:
         Run(
             self.plan,
             folder,
-            machine.split_cpus(),
+            machine.split_cpus(self.generators),
             self.engine,
+            self.generators,
             self.manifest["seed"],
             self.manifest["spins_per_s"],
             observer,
@@ -57,7 +60,11 @@ class Launch:
 
 
 def prepare(
-    scenario: Scenario, candidates: Sequence[Candidate], generator: str | None = None, seed: int | None = None
+    scenario: Scenario,
+    candidates: Sequence[Candidate],
+    generator: str | None = None,
+    seed: int | None = None,
+    generators: int = 1,
 ) -> Launch:
     """Plan a run of all candidates that are available, and note everything that is needed to repeat it.
 
@@ -66,6 +73,7 @@ def prepare(
         candidates: Who is asked.
         generator: "native" or "portable"; None takes the native one if there is one.
         seed: Of the order of trials and of arrivals; None draws one.
+        generators: Generator processes for each cell.
 
     Raises:
         PlanError: There is nothing to measure.
@@ -74,7 +82,7 @@ def prepare(
     load_exchange(scenario.exchange)
     plan = make_plan(scenario, [each for each in candidates if not each.unavailable], machine.raise_descriptor_limit())
     engine = generator or default_engine()
-    cpus = machine.split_cpus()
+    cpus = machine.split_cpus(generators)
     manifest = {
         "command": ["muxbench", *sys.argv[1:]],
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -94,10 +102,11 @@ def prepare(
         "seed": random.SystemRandom().randrange(2**32) if seed is None else seed,
         "spins_per_s": spins_per_s(),
         "generator": engine,
+        "generators": generators,
         "cpus": {
             "servers": sorted(cpus.servers),
             "generators": sorted(cpus.generators),
             "orchestrator": sorted(cpus.orchestrator),
         },
     }
-    return Launch(plan, engine, manifest)
+    return Launch(plan, engine, generators, manifest)

@@ -31,11 +31,14 @@ class CpuSplit:
     orchestrator: frozenset[int]
 
 
-def split_cpus() -> CpuSplit:
-    """Give servers and generators a core each, and this process the rest, or the generators' where nothing is left.
+def split_cpus(generators: int = 1) -> CpuSplit:
+    """Give servers a core and each generator its own, and this process the rest, or the generators' where none is left.
 
     Threads of one core share its execution units, so server and generator never get two threads of the same core if
     there is another. With a single CPU everybody shares it, and latencies include that.
+
+    Args:
+        generators: Generator processes of a cell; where there are fewer cores, they share them.
     """
     if not hasattr(os, "sched_getaffinity"):
         return CpuSplit(frozenset(), frozenset(), frozenset())
@@ -45,9 +48,9 @@ def split_cpus() -> CpuSplit:
         siblings = _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
         cores.setdefault(siblings, cpu)
     chosen = list(cores.values()) if len(cores) > 1 else usable
-    server, generator = chosen[0], chosen[1 % len(chosen)]
-    rest = frozenset(usable) - {server, generator}
-    return CpuSplit(frozenset({server}), frozenset({generator}), rest or frozenset({generator}))
+    server, loading = chosen[0], frozenset(chosen[1 : 1 + generators] or chosen)
+    rest = frozenset(usable) - {server} - loading
+    return CpuSplit(frozenset({server}), loading, rest or loading)
 
 
 def raise_descriptor_limit() -> int:

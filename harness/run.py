@@ -18,10 +18,11 @@ from typing import Protocol
 
 import psutil
 
+from harness.generators import Generators
 from harness.loadgen.spec import Arrivals, LoadSpec
 from harness.machine import CpuSplit, steal_s, waited_for_cpu_s
 from harness.plan import Cell, Plan
-from harness.process import ChildFailedError, GeneratorProcess, ServerProcess
+from harness.process import ChildFailedError, ServerProcess
 from harness.record import Record, Verdict
 from harness.scenario import Point
 from harness.servers import start_server
@@ -55,7 +56,7 @@ class LiveCell:
 
     cell: Cell
     server: ServerProcess
-    generator: GeneratorProcess
+    generator: Generators
     rss_start_bytes: int
 
 
@@ -68,6 +69,7 @@ class Run:
         folder: RunFolder,
         cpus: CpuSplit,
         engine: str,
+        generators: int,
         seed: int,
         spins_per_s: float,
         observer: Observer,
@@ -80,6 +82,7 @@ class Run:
             folder: Where records and logs go.
             cpus: Who runs where.
             engine: Which generator: "native" or "portable".
+            generators: Processes of it for each cell.
             seed: Of the order of trials and of arrivals.
             spins_per_s: Speed of `scenarios.conditions.spin` here, by which CPU work is set.
             observer: Who is told.
@@ -89,6 +92,7 @@ class Run:
         self._folder = folder
         self._cpus = cpus
         self._engine = engine
+        self._processes = generators
         self._order = random.Random(seed)
         self._seed = seed
         self._spins_per_s = spins_per_s
@@ -176,15 +180,14 @@ class Run:
             server.pause()
         return LiveCell(cell, server, generator, start.rss_bytes if start else 0)
 
-    def _connect(self, cell: Cell, server: ServerProcess, log: Path, arrivals: Arrivals) -> GeneratorProcess:
+    def _connect(self, cell: Cell, server: ServerProcess, log: Path, arrivals: Arrivals) -> Generators:
         """Start a generator, open its connections and see that replies are right.
 
         Raises:
             ChildFailedError: They are not, or something died or hung.
         """
-        generator = GeneratorProcess(
-            self._load(cell.point, server.address, arrivals), self._engine, log, cpus=self._cpus.generators
-        )
+        load = self._load(cell.point, server.address, arrivals)
+        generator = Generators(load, self._engine, log, self._processes, cpus=self._cpus.generators)
         try:
             connected = generator.connect()
             if connected.errors or connected.fault:
@@ -228,7 +231,7 @@ class Run:
             seed=self._seed,
         )
 
-    def _capacity_rps(self, closed: GeneratorProcess) -> float:
+    def _capacity_rps(self, closed: Generators) -> float:
         """Return what a warm cell answers in a closed loop: the median of a few trials."""
         trials = [closed.trial(CAPACITY_TRIAL_S) for _ in range(CAPACITY_TRIALS)]
         return max(1.0, statistics.median(trial.replied / trial.duration_s for trial in trials))
@@ -242,7 +245,7 @@ class Run:
             reply_size=len(self._exchange.new_session().receive(request.stamped(0))) or 1,
         )
 
-    def _warm_up(self, generator: GeneratorProcess) -> None:
+    def _warm_up(self, generator: Generators) -> None:
         """Load the cell until two short trials in a row are alike, at most as long as the scenario allows."""
         deadline = time.monotonic() + self._plan.scenario.measure.warm_up
         before = 0
@@ -268,7 +271,9 @@ class Run:
                 raise ChildFailedError("crashed", server.last_words())
             used = usage(before, after, live.rss_start_bytes)
             waited_s = self._waited_s(live, waits, used.threads)
-            verdicts = judge(result, used, max(1, len(self._cpus.servers)), waited_s)
+            verdicts = judge(
+                result, used, max(1, len(self._cpus.servers)), waited_s, max(1, len(self._cpus.generators))
+            )
             record = replace(record, result=result, server=used, verdicts=verdicts, waited_s=waited_s)
         except ChildFailedError as fault:
             record = replace(record, verdicts=(self._failure(fault, server),))
@@ -282,7 +287,7 @@ class Run:
         return record.usable
 
     def _waits(self, live: LiveCell) -> tuple[float, float]:
-        return waited_for_cpu_s(live.generator.pid), waited_for_cpu_s(live.server.pid)
+        return max(map(waited_for_cpu_s, live.generator.pids)), waited_for_cpu_s(live.server.pid)
 
     def _waited_s(self, live: LiveCell, before: tuple[float, float], server_threads: int) -> float:
         """Return for how long generator or server, whichever was worse, missed the CPU that was to be its own."""

@@ -25,7 +25,9 @@ OVERLOAD = 0.01
 """Share of due requests that may still wait for a connection when a trial ends."""
 
 
-def judge(result: TrialResult, server: ServerUsage, server_cpus: int, waited_s: float = 0.0) -> tuple[Verdict, ...]:
+def judge(
+    result: TrialResult, server: ServerUsage, server_cpus: int, waited_s: float = 0.0, generator_cpus: int = 1
+) -> tuple[Verdict, ...]:
     """Return everything that speaks against a trial; nothing means that its numbers can be trusted.
 
     Args:
@@ -33,12 +35,13 @@ def judge(result: TrialResult, server: ServerUsage, server_cpus: int, waited_s: 
         server: What the server used.
         server_cpus: CPUs the server could run on.
         waited_s: How long server or generator waited for a CPU that should have been theirs.
+        generator_cpus: CPUs that the generator's processes could run on.
     """
     found = [
         _wrong_replies(result),
         _errors(result),
         _no_replies(result),
-        _generator_bound(result, server, server_cpus),
+        _generator_bound(result, server, server_cpus, min(generator_cpus, result.processes)),
         _late_generator(result),
         _overloaded(result),
         _disturbed(result, waited_s),
@@ -68,8 +71,8 @@ def _no_replies(result: TrialResult) -> Verdict | None:
     )
 
 
-def _generator_bound(result: TrialResult, server: ServerUsage, server_cpus: int) -> Verdict | None:
-    generator_busy = (result.cpu_s - result.spun_s) / result.duration_s
+def _generator_bound(result: TrialResult, server: ServerUsage, server_cpus: int, generator_cpus: int) -> Verdict | None:
+    generator_busy = (result.cpu_s - result.spun_s) / result.duration_s / generator_cpus
     server_busy = server.cpu_s / result.duration_s / server_cpus
     if generator_busy < BUSY or server_busy >= BUSY:
         return None

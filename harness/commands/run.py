@@ -32,6 +32,13 @@ from harness.commands.common import (
 @click.option(
     "--generator", type=click.Choice(["native", "portable"]), help="Load generator. Default: native if built."
 )
+@click.option(
+    "--generators",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Generator processes for each server, on CPUs of their own where there are enough.",
+)
 @click.option("--seed", type=int, help="Of the order of trials. Default: a random one, which is recorded.")
 def run(
     suite: str,
@@ -42,6 +49,7 @@ def run(
     output: Path | None,
     baseline: str | None,
     generator: str | None,
+    generators: int,
     seed: int | None,
     **changes: Any,  # noqa: ANN401 - the options named like keys of a scenario
 ) -> None:
@@ -59,7 +67,7 @@ def run(
         labels = [each.label for each in candidates if not each.unavailable]
         if baseline is not None and baseline not in labels:
             raise PlanError(f"the baseline {baseline!r} is not among the backends measured{nearest(baseline, labels)}")
-        launch = prepare(scenario, candidates, generator, seed)
+        launch = prepare(scenario, candidates, generator, seed, generators)
         folder = launch.into(output)
     except (ScenarioError, PlanError, StoreError, LookupError) as fault:
         raise click.UsageError(str(fault)) from None

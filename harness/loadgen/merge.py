@@ -71,23 +71,23 @@ def merge(results: Sequence[TrialResult]) -> TrialResult:
         in_flight=sum(result.in_flight for result in results),
         late=sum(result.late for result in results),
         errors=errors,
-        latency=_merged(result.latency for result in results),
+        latency=merge_histograms(result.latency for result in results),
         slices=[sum(counts) for counts in zip(*(result.slices for result in results), strict=True)],
         cpu_s=sum(result.cpu_s for result in results),
         fault=next((result.fault for result in results if result.fault), ""),
         due=sum(result.due for result in results),
         waiting=sum(result.waiting for result in results),
-        slip=_merged(result.slip for result in results),
+        slip=merge_histograms(result.slip for result in results),
         spun_s=sum(result.spun_s for result in results),
         stopped=next((result.stopped for result in results if result.stopped), ""),
         opened=sum(result.opened for result in results),
-        connection_time=_merged(result.connection_time for result in results),
+        connection_time=merge_histograms(result.connection_time for result in results),
         slow_replied=sum(result.slow_replied for result in results),
         processes=sum(result.processes for result in results),
     )
 
 
-def _merged(texts: Iterable[str]) -> str:
+def merge_histograms(texts: Iterable[str]) -> str:
     """Return the sum of histograms as text; empty texts have no samples, and their sum is empty."""
     known = [text for text in texts if text]
     if len(known) <= 1:
