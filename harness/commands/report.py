@@ -13,7 +13,12 @@ from harness.commands.common import open_console, say_written, show_report
 @click.argument("source", metavar="RUN", type=click.Path(path_type=Path, exists=True))
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Where to write. Default: RUN/report.")
 @click.option("--baseline", help="Backend that the others are compared with. Default: the fastest of each point.")
-def report(source: Path, output: Path | None, baseline: str | None) -> None:
+@click.option(
+    "--histograms",
+    is_flag=True,
+    help="Write latencies for HdrHistogram's plotters too: a log, and a .hgrm of each cell.",
+)
+def report(source: Path, output: Path | None, baseline: str | None, histograms: bool) -> None:
     """Show a run's tables and write its report: an HTML page, tables and charts; RUN is its folder.
 
     RUN may also be the JSON file of `make microbench`.
@@ -21,6 +26,13 @@ def report(source: Path, output: Path | None, baseline: str | None) -> None:
     console = open_console()
     if source.is_dir():
         show_report(source, output or source / "report", baseline, console)
+        if histograms:
+            from harness.report.histograms import write_histograms
+            from harness.store import read_run
+
+            say_written(
+                write_histograms(read_run(source).records, (output or source / "report") / "histograms"), console
+            )
         return
     from harness.report import microbench
 
