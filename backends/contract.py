@@ -48,6 +48,9 @@ OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno
 Option = int | float | str
 """Value of a backend's own setting."""
 
+TRANSPORTS = ("tcp", "unix")
+"""What connections may be: TCP, or Unix stream sockets (unix(7))."""
+
 FAMILIES = ("blocking", "readiness", "completion", "framework", "external")
 
 
@@ -68,6 +71,7 @@ class Traits:
         max_descriptors: Highest descriptor number it can watch plus one (FD_SETSIZE of select), or None.
         max_connections: Connections it can serve at once, or None.
         faults: Checks of the contract (see `muxbench check`) that it is known to fail, each with the reason.
+        transports: Those of `TRANSPORTS` that it serves when its listener is of that kind.
         options: The backend's own settings by name, with their usual values: numbers or texts.
     """
 
@@ -79,6 +83,7 @@ class Traits:
     max_descriptors: int | None = None
     max_connections: int | None = None
     faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    transports: tuple[str, ...] = TRANSPORTS
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -109,6 +114,9 @@ class Traits:
             limit = values.get(key)
             if limit is not None and (not isinstance(limit, int) or limit < 1):
                 raise BackendError(f"TRAITS[{key!r}] must be a positive whole number")
+        transports = values["transports"] = tuple(values.get("transports", TRANSPORTS))
+        if not transports or not set(transports) <= set(TRANSPORTS):
+            raise BackendError(f"TRAITS['transports'] must be some of {', '.join(TRANSPORTS)}")
         faults = values.get("faults", {})
         if not isinstance(faults, dict) or not all(isinstance(text, str) for text in (*faults, *faults.values())):
             raise BackendError("TRAITS['faults'] must be a dictionary of checks and reasons")

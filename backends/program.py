@@ -73,7 +73,9 @@ def parse_program(raw: Mapping[str, Any]) -> tuple[Traits, Program]:
     for key in ("name", "summary", "command"):
         if not isinstance(raw.get(key), str) or not raw[key].strip():
             raise BackendError(f"{key} must be a text, such as {key} = {_EXAMPLES[key]}")
-    traits = Traits.parse({"family": "external", **{key: raw[key] for key in TRAITS if key in raw}})
+    traits = Traits.parse(
+        {"family": "external", "transports": ["tcp"], **{key: raw[key] for key in TRAITS if key in raw}}
+    )
     if "{port}" not in raw["command"]:
         raise BackendError(f"command must tell the program its port, such as command = {_EXAMPLES['command']}")
     program = Program(

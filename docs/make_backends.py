@@ -57,6 +57,8 @@ def _described(backend: Backend, measured: dict[str, Any]) -> dict[str, Any]:
         )
     if traits.max_connections is not None:
         limits.append(f"{traits.max_connections:,} connections")
+    if "unix" not in traits.transports and traits.family != "external":
+        limits.append("TCP only, no Unix sockets")
     return {
         "family": traits.family,
         "name": traits.name,

@@ -207,6 +207,12 @@ def refusal(candidate: Candidate, scenario: Scenario, point: Point, descriptor_l
     traits = candidate.backend.traits
     if scenario.load.half_close and "half-close" in traits.faults:
         return f"{traits.name} cannot half-close: {traits.faults['half-close']}"
+    if point.transport not in traits.transports:
+        return f"{traits.name} serves {' and '.join(traits.transports)} only, not {point.transport}"
+    if point.transport == "unix" and candidate.workers > 1:
+        return "workers share a port (SO_REUSEPORT), and a Unix socket has none"
+    if point.transport == "unix" and sys.platform != "linux":
+        return "Unix sockets are measured under abstract names, which only Linux has (unix(7))"
     connections = point.connections + point.idle_connections + point.slow_connections
     needed = connections + SPARE_DESCRIPTORS
     if traits.max_descriptors is not None and connections + SPARE_DESCRIPTORS > traits.max_descriptors:

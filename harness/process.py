@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 
 from backends.contract import Option
 from backends.find import Backend
-from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+from harness.loadgen.spec import UNIX, ConnectResult, LoadSpec, TrialResult
 from harness.programs import probe_program
 from scenarios.conditions import Conditions
 
@@ -200,7 +200,7 @@ class ServerProcess(Child):
     """A running backend.
 
     Attributes:
-        address: Host and port it listens on.
+        address: Host and port it listens on, as a `LoadSpec` has them.
     """
 
     def __init__(
@@ -216,8 +216,9 @@ class ServerProcess(Child):
         workers: int = 1,
         options: Mapping[str, Option] | None = None,
         sndbuf: int | None = None,
+        transport: str = "tcp",
     ) -> None:
-        """Start it on a free port of the loopback interface and wait until it serves.
+        """Start it on a free port of the loopback interface, or name for a Unix socket, and wait until it serves.
 
         Args:
             backend: Which one.
@@ -230,13 +231,18 @@ class ServerProcess(Child):
             workers: Processes that share the port (SO_REUSEPORT); the kernel deals the connections out among them.
             options: Settings of the backend's own in place of those it declares.
             sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
+            transport: What it serves: "tcp", or "unix" with one worker.
 
         Raises:
             ChildFailedError: It died or hung on the way.
         """
         with ExitStack() as ours:
-            listeners = [ours.enter_context(listen(sndbuf, shared=workers > 1))]
-            self.address: tuple[str, int] = listeners[0].getsockname()
+            if transport == "unix":
+                listeners = [ours.enter_context(listen_locally())]
+                self.address: tuple[str, int] = (f"{UNIX}@{listeners[0].getsockname()[1:].decode()}", 0)
+            else:
+                listeners = [ours.enter_context(listen(sndbuf, shared=workers > 1))]
+                self.address = listeners[0].getsockname()
             port = self.address[1]
             listeners += [ours.enter_context(listen(sndbuf, port, shared=True)) for _ in range(workers - 1)]
             super().__init__(
@@ -315,6 +321,15 @@ def listen(sndbuf: int | None = None, port: int = 0, shared: bool = False) -> so
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if sndbuf is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
+    return listener
+
+
+def listen_locally() -> socket.socket:
+    """Return a non-blocking listener under a free abstract name, which leaves no file behind (unix(7), autobind)."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("")
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
     return listener
 
 

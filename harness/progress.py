@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from harness.plan import Plan
-from harness.record import Record
+from harness.record import TCP, Record
 from harness.scenario import Point
 
 
@@ -54,6 +54,8 @@ class RunProgress:
             words += f", {point.requests_per_connection:,} requests on each connection"
         if point.slow_connections:
             words += f", {point.slow_connections:,} slow readers"
+        if point.transport != TCP:
+            words += ", over a Unix socket"
         if point.reply_delay_us:
             words += f", replies {point.reply_delay_us:,} us late"
         if point.cpu_work_us:

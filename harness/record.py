@@ -9,6 +9,12 @@ from typing import Any, TypeVar
 
 from harness.loadgen.spec import TrialResult
 
+TCP = "tcp"
+"""The usual transport: what a point that names none has."""
+
+TEXT_AXES = ("transport",)
+"""Axes whose values are texts; those of all others are whole numbers."""
+
 SCHEMA = 2
 """Number of the record format; every change of it comes with a function in `UPGRADES`."""
 
@@ -85,7 +91,8 @@ class Record:
         interpreter: The server's interpreter, such as "CPython 3.11.7", or empty.
         workers: Server processes that shared the port.
         options: The backend's own settings.
-        point: Value of every axis: connections, idle_connections, message_size (bytes), pipeline_depth.
+        point: Value of every axis: connections, idle_connections, message_size (bytes), pipeline_depth, and others
+            where they are not 0, or transport where it is not TCP.
         round: Number of the round, from 0; -1 where the cell was refused or failed before its first trial.
         started: Wall-clock time of the trial's start, ISO 8601 with offset.
         result: What the generator saw; None where there was no trial.
@@ -107,7 +114,7 @@ class Record:
     interpreter: str
     workers: int
     options: dict[str, int | float | str]
-    point: dict[str, int]
+    point: dict[str, int | str]
     round: int
     started: str
     result: TrialResult | None
@@ -151,7 +158,10 @@ class Record:
             raise RecordError(f"damaged record: it has no {fault}") from None
         except TypeError as fault:
             raise RecordError(f"damaged record: {fault}") from None
-        return _built(cls, values)
+        record = _built(cls, values)
+        if any(isinstance(value, str) != (axis in TEXT_AXES) for axis, value in record.point.items()):
+            raise RecordError(f"damaged record: point is {record.point!r:.40}")
+        return record
 
 
 _Plain = TypeVar("_Plain", TrialResult, ServerUsage, Verdict, Record)

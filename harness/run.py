@@ -163,6 +163,7 @@ class Run:
                     conditions=self._conditions(point),
                     workers=cell.candidate.workers,
                     options=cell.candidate.options,
+                    transport=point.transport,
                 )
             )
             start = snapshot(server.pid)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, Va
 from backends.contract import BackendError
 from backends.plugins import module_file
 from harness.loadgen.spec import MAX_RATE_RPS
+from harness.record import TCP
 
 PLUGINS = "muxbench.scenarios"
 CATALOGUE = Path(__file__).resolve().parent.parent / "scenarios" / "catalogue"
@@ -74,6 +75,7 @@ PipelineDepth = Annotated[int, Field(ge=1, le=1024)]
 Rate = Annotated[int, Field(ge=0, le=MAX_RATE_RPS)]
 Requests = Annotated[int, Field(ge=0, le=1_000_000_000)]
 RatePercent = Annotated[int, Field(ge=0, le=1000)]
+Transport = Literal["tcp", "unix"]
 ServiceTime = Annotated[Duration, Field(ge=0, le=10)]
 
 
@@ -82,7 +84,7 @@ class _Table(BaseModel):
 
 
 class Load(_Table):
-    """How requests arrive. The first eight fields are axes.
+    """How requests arrive, and over what. The first nine fields are axes.
 
     Attributes:
         connections: Active connections.
@@ -93,6 +95,7 @@ class Load(_Table):
         rate_percent: The same, as a share of what each backend answers in a closed loop over the same connections.
         requests_per_connection: Requests after which a connection is closed and replaced (churn); 0: it stays.
         slow_connections: Further connections that ask without pause and read slowly.
+        transport: What the connections are: "tcp", or "unix" for Unix stream sockets.
         arrivals: "closed" sends a request when another is answered; "constant", "poisson" and "bursts" are open loops.
         burst_period: Length of a burst and the silence after it, in seconds.
         burst_duty: Share of the period in which requests arrive.
@@ -110,6 +113,7 @@ class Load(_Table):
     rate_percent: Axis[RatePercent] = (0,)
     requests_per_connection: Axis[Requests] = (0,)
     slow_connections: Axis[IdleConnections] = (0,)
+    transport: Axis[Transport] = ("tcp",)
     arrivals: Literal["closed", "constant", "poisson", "bursts"] = "closed"
     burst_period: Duration = 0.0
     burst_duty: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -207,6 +211,7 @@ class Point:
         slow_connections: Further connections that read slowly.
         reply_delay_us: Delay of each reply in microseconds.
         cpu_work_us: CPU work for each reply in microseconds.
+        transport: What the connections are, such as "unix".
     """
 
     connections: int
@@ -219,19 +224,23 @@ class Point:
     slow_connections: int = 0
     reply_delay_us: int = 0
     cpu_work_us: int = 0
+    transport: str = TCP
 
-    def to_json(self) -> dict[str, int]:
-        """Return the axes as records have them: the rarer ones only where they are not 0."""
-        return {axis: value for axis, value in asdict(self).items() if value or axis in _COMMON_AXES}
+    def to_json(self) -> dict[str, int | str]:
+        """Return the axes as records have them: the rarer ones only where they are not 0 or "tcp"."""
+        return {
+            axis: value for axis, value in asdict(self).items() if axis in _COMMON_AXES or value not in _USUAL_VALUES
+        }
 
 
 _COMMON_AXES = ("connections", "idle_connections", "message_size", "pipeline_depth")
+_USUAL_VALUES = (0, TCP)
 
 
-def axes(scenario: Scenario) -> dict[str, list[int]]:
+def axes(scenario: Scenario) -> dict[str, list[Any]]:
     """Return the values of every axis, by the names that points have."""
     load = {
-        axis: [int(value) for value in getattr(scenario.load, axis)]
+        axis: [value if isinstance(value, str) else int(value) for value in getattr(scenario.load, axis)]
         for axis in Point.__slots__
         if axis in Load.model_fields
     }
@@ -241,7 +250,8 @@ def axes(scenario: Scenario) -> dict[str, list[int]]:
 
 def points(scenario: Scenario) -> list[Point]:
     """Return every combination of the axes' values."""
-    return [Point(*values) for values in itertools.product(*axes(scenario).values())]
+    named = axes(scenario)
+    return [Point(**dict(zip(named, values, strict=True))) for values in itertools.product(*named.values())]
 
 
 def scenario_files() -> dict[str, Path]:

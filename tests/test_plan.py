@@ -40,6 +40,16 @@ def test_more_connections_than_a_backend_can_serve_are_refused() -> None:
     assert ["at most 100" in words for words in refusals(candidate(max_connections=100), [100, 101])] == [False, True]
 
 
+def test_a_transport_is_refused_for_backends_that_do_not_serve_it() -> None:
+    load = Load(transport=["tcp", "unix"])  # type: ignore[arg-type]
+    asked = Scenario(name="s", summary="s", exchange="echo", load=load)
+    cells = make_plan(asked, [candidate(transports=("tcp",)), candidate()], 1000).cells.values()
+    assert [[cell.refusal for cell in at_point] for at_point in cells] == [
+        ["", ""],
+        ["some serves tcp only, not unix", ""],
+    ]
+
+
 def test_too_low_a_descriptor_limit_is_refused_with_the_number_needed() -> None:
     (words,) = refusals(candidate(), [1000], descriptors=1000)
     assert "1,032" in words

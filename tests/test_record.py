@@ -63,7 +63,8 @@ records = st.builds(
     options=st.dictionaries(texts, counts | seconds | texts, max_size=3),
     packages=st.dictionaries(texts, texts, max_size=2),
     interpreter=texts,
-    point=st.dictionaries(texts, counts, max_size=4),
+    point=st.dictionaries(texts.filter(lambda axis: axis != "transport"), counts, max_size=4)
+    | st.fixed_dictionaries({"connections": counts, "transport": texts}),
     round=st.integers(-1, 1000),
     started=texts,
     result=st.none() | results,
@@ -124,6 +125,12 @@ def test_whatever_stands_in_a_place_is_of_its_type_or_refused(path: tuple[str, .
         assert read_or_refused(found.to_json()) == found
     else:
         assert found.startswith("damaged record: ") or path == ("schema",)
+
+
+@pytest.mark.parametrize("point", [{"connections": "many"}, {"transport": 1}, {"transport": True}, {"rate": 1.5}])
+def test_axes_are_whole_numbers_and_the_transport_is_a_text(point: dict[str, object]) -> None:
+    assert isinstance(read_or_refused(edited(("point",), point)), str)
+    assert isinstance(read_or_refused(edited(("point",), {"connections": 1, "transport": "unix"})), Record)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "1", None, True, [1.0], 10**400])

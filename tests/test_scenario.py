@@ -51,6 +51,7 @@ def test_every_scenario_of_the_catalogue_can_be_read() -> None:
         (RIGHT.replace('"250 ms"', '"0 ms"'), ["measure.duration", "0.01"]),
         (RIGHT.replace("[1, 10]", "[0]"), ["load.connections", "greater than or equal to 1", "0"]),
         (RIGHT.replace("[1, 10]", "[]"), ["load.connections", "at least 1 item"]),
+        (RIGHT.replace("[load]", '[load]\ntransport = ["tcp", "ipx"]'), ["load.transport", "'unix'", "'ipx'"]),
         (RIGHT.replace("[1, 10]", '"many"'), ["load.connections", "'many'"]),
         (RIGHT.replace('"1KB"', '"1 parsec"'), ["load.message_size"]),
         (RIGHT.replace('exchange = "echo"', ""), ["exchange", "missing"]),
@@ -120,6 +121,14 @@ def test_an_open_loop_has_rates_and_conditions_have_times(tmp_path: Path) -> Non
         "rate": 10,
         "reply_delay_us": 2000,
     }
+
+
+def test_points_name_their_transport_where_it_is_not_tcp(tmp_path: Path) -> None:
+    plain, local = points(
+        load_scenario(write(tmp_path, RIGHT.replace("[1, 10]", "5").replace('["1KB", "1KiB"]', '"1KB"')), {})
+    ) + points(load_scenario(write(tmp_path, RIGHT), {"connections": "5", "message_size": "1KB", "transport": "unix"}))
+    assert "transport" not in plain.to_json()
+    assert local.to_json() == {**plain.to_json(), "transport": "unix"}
 
 
 def test_durations_have_units() -> None:

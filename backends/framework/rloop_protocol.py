@@ -14,6 +14,7 @@ TRAITS = {
     "summary": "the same Protocol callbacks on rloop's event loop (Rust, mio)",
     "requires": ["rloop"],
     "platforms": ["linux", "darwin"],
+    "transports": ["tcp"],
     "faults": {
         "garbage": "rloop 0.5 does not report the end of the peer's bytes",
         "descriptors-run-out": "rloop 0.5 accepts no connection any more once descriptors have run out",

@@ -5,7 +5,6 @@ to pause: then it reads no more. Out of descriptors, Twisted accepts and closes 
 serve (it keeps one descriptor in reserve).
 """
 
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +29,7 @@ def serve_on(reactor: Any, server: Server, connection_type: "type[Connection] | 
     connect = connection_type or Connection
     factory = Factory.forProtocol(lambda: connect(reactor, server))
     factory.noisy = False
-    reactor.adoptStreamPort(server.listener.fileno(), socket.AF_INET, factory)
+    reactor.adoptStreamPort(server.listener.fileno(), server.listener.family, factory)
     reactor.addReader(StopWatch(reactor, server.stop_fd))
     reactor.run(installSignalHandlers=False)
 

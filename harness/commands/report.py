@@ -30,9 +30,11 @@ def report(source: Path, output: Path | None, baseline: str | None, histograms: 
             from harness.report.histograms import write_histograms
             from harness.store import read_run
 
-            say_written(
-                write_histograms(read_run(source).records, (output or source / "report") / "histograms"), console
+            log, *distributions = write_histograms(
+                read_run(source).records, (output or source / "report") / "histograms"
             )
+            say_written([log], console)
+            console.print(f"{len(distributions)} .hgrm files beside it", style="dim")
         return
     from harness.report import microbench
 

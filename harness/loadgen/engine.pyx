@@ -457,6 +457,10 @@ cdef class NativeEngine:
             packed = host.removeprefix(UNIX).encode()
             load.family = AF_UNIX
             load.address_length = sizeof(sockaddr_un)
+            if packed.startswith(b"@"):
+                # An abstract name is as long as it is; a path ends with a zero (unix(7)).
+                packed = b"\0" + packed[1:]
+                load.address_length = <unsigned int>(sizeof(path.sun_family) + len(packed))
             path.sun_family = <uint16_t>AF_UNIX
             memcpy(path.sun_path, <const char *>packed, len(packed))
             return 0

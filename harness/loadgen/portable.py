@@ -805,7 +805,8 @@ class PortableEngine:
 def _address_of(spec: LoadSpec) -> tuple[int, str | tuple[str, int], bool]:
     """Return the family of sockets, what connect takes, and whether further source addresses can be had."""
     if spec.host.startswith(UNIX):
-        return socket.AF_UNIX, spec.host.removeprefix(UNIX), False
+        path = spec.host.removeprefix(UNIX)
+        return socket.AF_UNIX, "\0" + path[1:] if path.startswith("@") else path, False
     address = ipaddress.ip_address(spec.host)
     if address.version == 4:
         return socket.AF_INET, (spec.host, spec.port), address.is_loopback

@@ -18,7 +18,7 @@ MAX_RATE_RPS = 1e6
 
 
 UNIX = "unix:"
-"""What the host of a Unix socket begins with; its path follows."""
+"""What the host of a Unix socket begins with; its path follows, or @ and a name in Linux's abstract namespace."""
 
 LONGEST_UNIX_PATH = 107
 """Bytes of a Unix socket's path (sun_path without its final zero, unix(7))."""
@@ -77,7 +77,8 @@ class LoadSpec:
     """The load of one cell.
 
     Attributes:
-        host: Address of the server: an IP address, or "unix:" and the path of a Unix socket.
+        host: Address of the server: an IP address, or "unix:" and the path of a Unix socket, or "unix:@" and its
+            abstract name.
         port: Its TCP port; 0 for a Unix socket.
         request: What is sent. No two requests of a cell carry the same sequence: see `sequence_offset`.
         reply: What must come back, with the sequence of its request.

@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness import stats
 from harness.loadgen.spec import TrialResult
-from harness.record import Record, ServerUsage
+from harness.record import TCP, TEXT_AXES, Record, ServerUsage
 
 POINT = ["connections", "idle_connections", "message_size", "pipeline_depth"]
 """Axes that every record has; a point may have more."""
@@ -53,7 +53,7 @@ def tabulate(records: Sequence[Record]) -> Frames:
     named = axes(records)
     by_cell: dict[tuple[Any, ...], list[Record]] = {}
     for record in records:
-        key = (record.scenario, record.label, *(record.point.get(axis, 0) for axis in named))
+        key = (record.scenario, record.label, *_point(record, named).values())
         by_cell.setdefault(key, []).append(record)
     rows: list[dict[str, Any]] = []
     owners: list[int] = []
@@ -163,7 +163,7 @@ _KEY = ["scenario", "exchange", "backend", "family", "interpreter", "workers"]
 
 
 def _key(record: Record, named: Sequence[str]) -> dict[str, Any]:
-    """Return who was measured where; an axis that a record does not have is 0."""
+    """Return who was measured where."""
     return {
         "scenario": plain(record.scenario),
         "exchange": plain(record.exchange),
@@ -171,12 +171,18 @@ def _key(record: Record, named: Sequence[str]) -> dict[str, Any]:
         "family": plain(record.family),
         "interpreter": plain(record.interpreter),
         "workers": record.workers,
-        **{axis: record.point.get(axis, 0) for axis in named},
+        **_point(record, named),
     }
 
 
+def _point(record: Record, named: Sequence[str]) -> dict[str, int | str]:
+    """Return the value of each of these axes; one that a record does not have has its usual value."""
+    usual = {axis: TCP if axis in TEXT_AXES else 0 for axis in named}
+    return {axis: value if isinstance(value, int) else plain(value) for axis, value in (usual | record.point).items()}
+
+
 def _connections(record: Record) -> float:
-    return record.point.get("connections", 0) + record.point.get("idle_connections", 0) or NO_NUMBER
+    return sum(int(record.point.get(axis, 0)) for axis in ("connections", "idle_connections")) or NO_NUMBER
 
 
 _MEDIANS = [

@@ -30,7 +30,9 @@ def test_a_distribution_is_that_of_all_rounds(tmp_path: Path) -> None:
     values = {float(row[1]): (float(row[0]), int(row[2])) for row in rows if row[0][0].isdigit()}
     assert values[1.0][1] == 200
     assert values[1.0][0] == pytest.approx(50, rel=1e-3)
-    assert values[min(share for share in values if share >= 0.5)][0] == pytest.approx(0.2, rel=1e-3)
+    assert values[0.0][0] == pytest.approx(0.2, rel=1e-3)
+    assert {count for value, count in values.values() if value == pytest.approx(0.2, rel=1e-3)} == {100}
+    assert {count for value, count in values.values() if value == pytest.approx(1, rel=1e-3)} == {190}
 
 
 def test_a_name_cannot_leave_the_folder_or_break_a_line(tmp_path: Path) -> None:

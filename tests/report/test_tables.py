@@ -84,6 +84,12 @@ def test_a_table_is_sorted_by_throughput_and_compared_with_the_fastest() -> None
     assert table.title == "synthetic: echo of 64 B, 10 connections, closed loop, 5 rounds"
 
 
+def test_a_table_names_the_transport_that_records_without_one_had_by_default() -> None:
+    local = replace(record(replied=1), point={**record().point, "transport": "unix"})
+    tables = point_tables(tabulate([record(), local]))
+    assert [table.title.split(", ")[2] for table in tables] == ["transport tcp", "transport unix"]
+
+
 def test_the_baseline_can_be_chosen() -> None:
     (table,) = point_tables(tabulate([*rounds("slow", [5_000] * 5), *rounds("fast", [10_000] * 5)]), "slow")
     assert table.rows[0][3] == "2.00 [2.00, 2.00]"

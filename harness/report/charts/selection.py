@@ -24,6 +24,7 @@ AXES: dict[str, Callable[[Any], str]] = {
     "slow_connections": lambda value: f"{count(value)} slow readers",
     "reply_delay_us": lambda value: f"replies {duration(value)} late",
     "cpu_work_us": lambda value: f"{duration(value)} of work",
+    "transport": lambda value: {"tcp": "over TCP", "unix": "over a Unix socket"}.get(value, f"over {value}"),
 }
 """Column -> how one of its values is named."""
 
