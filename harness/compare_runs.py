@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from harness.compare import METRICS
+from harness.record import TCP, value_text
 from harness.report.frame import Frames
 from harness.stats import CONFIDENCE, RESAMPLES, ROUNDS_FOR_INTERVAL
 
@@ -97,26 +98,46 @@ class Limit:
 
 def changes(earlier: Frames, later: Frames) -> list[Change]:
     """Return every metric of every cell that both runs have, in the order of the later one."""
-    axes = [axis for axis in later.axes if axis in earlier.axes]
-    key = ["scenario", *axes, "backend"]
-    before = dict(list(earlier.trials.groupby(key, sort=False))) if len(earlier.trials) else {}
-    found = []
-    for place, trials in later.trials.groupby(key, sort=False) if len(later.trials) else ():
-        if place in before:
-            cell = _words(dict(zip(key, place, strict=True)))
-            found += [_change(cell, name, before[place], trials) for name in NAMES]
-    return found
+    before, after = _cells(earlier), _cells(later)
+    return [
+        _change(_words(place), name, before[place], trials)
+        for place, trials in after.items()
+        if place in before
+        for name in NAMES
+    ]
 
 
 def only_in_one(earlier: Frames, later: Frames) -> list[str]:
-    """Return in words which backends were measured in one run only."""
-    sides = [set(frames.trials["backend"]) if len(frames.trials) else set() for frames in (earlier, later)]
+    """Return in words what was measured in one run only: backends, and cells of those that are in both."""
+    sides = {"earlier": _cells(earlier), "later": _cells(later)}
+    backends = {side: {dict(place)["backend"] for place in cells} for side, cells in sides.items()}
     words = []
-    if gone := sides[0] - sides[1]:
-        words.append(f"only in the earlier run: {', '.join(sorted(gone))}")
-    if new := sides[1] - sides[0]:
-        words.append(f"only in the later run: {', '.join(sorted(new))}")
+    for side, other in (("earlier", "later"), ("later", "earlier")):
+        lone = sorted(map(str, backends[side] - backends[other]))
+        lone += [
+            _words(place)
+            for place in sides[side]
+            if place not in sides[other] and dict(place)["backend"] in backends[other]
+        ]
+        if lone:
+            words.append(f"only in the {side} run: {', '.join(lone)}")
     return words
+
+
+Place = tuple[tuple[str, Any], ...]
+"""Where a cell is: names and values of what tells it apart. Usual values are left out, as a run may not name them."""
+
+
+def _cells(frames: Frames) -> dict[Place, pd.DataFrame]:
+    """Return the trials of each cell of a run."""
+    if not len(frames.trials):
+        return {}
+    key = ["scenario", *frames.axes, "backend"]
+    usual = (0, TCP)
+    return {
+        tuple(sorted((name, value) for name, value in zip(key, place, strict=True) if value not in usual)): trials
+        for place, trials in frames.trials.groupby(key, sort=False)
+    }
 
 
 def environment_changes(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> list[str]:
@@ -140,9 +161,10 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:  # noqa: ANN401 - JSON
     return {name: value}
 
 
-def _words(place: Mapping[str, Any]) -> str:
-    axes = [f"{axis} {value:,}" for axis, value in place.items() if axis not in ("scenario", "backend") and value]
-    return f"{place['backend']} ({place['scenario']}: {', '.join(axes)})"
+def _words(place: Place) -> str:
+    named = dict(place)
+    axes = [f"{axis} {value_text(value)}" for axis, value in place if axis not in ("scenario", "backend")]
+    return f"{named['backend']} ({named['scenario']}: {', '.join(axes)})"
 
 
 def _change(cell: str, name: str, before: pd.DataFrame, after: pd.DataFrame) -> Change:

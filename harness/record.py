@@ -19,6 +19,11 @@ SCHEMA = 2
 """Number of the record format; every change of it comes with a function in `UPGRADES`."""
 
 
+def value_text(value: int | str) -> str:
+    """Write one value of an axis."""
+    return value if isinstance(value, str) else f"{value:,}"
+
+
 def _with_forms(raw: dict[str, Any]) -> dict[str, Any]:
     """Upgrade from schema 1, in which a backend had one form only."""
     return {**raw, "label": raw["backend"], "workers": 1, "options": {}}

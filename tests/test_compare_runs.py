@@ -1,5 +1,7 @@
 """Cells of two runs are matched, and limits are broken only by more than chance."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.compare_runs import Change, Limit, LimitError, changes, environment_changes, only_in_one, to_markdown
@@ -47,6 +49,18 @@ def test_cells_of_one_run_only_are_named() -> None:
     before, after = tabulate(rounds("epoll", BASE)), tabulate(rounds("poll", BASE))
     assert changes(before, after) == []
     assert only_in_one(before, after) == ["only in the earlier run: epoll", "only in the later run: poll"]
+
+
+def test_runs_with_and_without_a_transport_axis_are_matched() -> None:
+    both = [
+        *rounds("epoll", BASE),
+        *(replace(each, point={**each.point, "transport": "unix"}) for each in rounds("epoll", BASE)),
+    ]
+    before, after = tabulate(rounds("epoll", BASE)), tabulate(both)
+    assert len({change.cell for change in changes(before, after)}) == 1
+    [other] = only_in_one(before, after)
+    assert "unix" in other
+    assert "transport unix" in changes(after, after)[-1].cell
 
 
 def test_changes_of_the_environment_are_listed_and_what_always_changes_is_not() -> None:

@@ -15,6 +15,7 @@ def list_backends() -> None:
 
     from harness.loadgen.engines import default_engine
     from harness.plan import PlanError, choose_backends
+    from harness.record import value_text
     from harness.scenario import axes as axes_of
     from harness.scenario import load_scenario, scenario_files
 
@@ -43,7 +44,7 @@ def list_backends() -> None:
     for name in scenario_files():
         scenario = load_scenario(name)
         axes = "\n".join(
-            f"{axis}: {', '.join(f'{value:,}' for value in values)}"
+            f"{axis}: {', '.join(map(value_text, values))}"
             for axis, values in axes_of(scenario).items()
             if len(values) > 1
         )

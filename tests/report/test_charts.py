@@ -199,7 +199,7 @@ def test_a_refusal_is_named_with_its_reason_and_place() -> None:
         DataFrame([*ladder().to_dict("records"), cell("bad", connections=100, refusal="too few\ndescriptors")])
     )
     for chart in (throughput, latency, cpu):
-        assert "Not shown: bad at 100 connections: too few descriptors" in prose(figure_of(chart.figure(cells, "t")))
+        assert "Not shown: bad (100 connections): too few descriptors" in prose(figure_of(chart.figure(cells, "t")))
 
 
 def test_many_reasons_take_a_few_lines() -> None:
@@ -223,7 +223,7 @@ def test_refusals_at_scattered_points_are_counted() -> None:
         for connections in (1, 10, 100)
         for bytes_ in (64, 1024)
     ]
-    assert missing_notes(named(DataFrame(scattered))) == ["Not shown: three at 3 points: no"]
+    assert missing_notes(named(DataFrame(scattered))) == ["Not shown: three (3 points): no"]
 
 
 def test_a_cell_that_failed_on_the_way_is_not_shown_but_named() -> None:

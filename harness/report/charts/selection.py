@@ -163,5 +163,5 @@ def _where(rows: "DataFrame", cells: "DataFrame") -> str:
         if len(values) < cells[axis].nunique():
             words.append(" and ".join(named_value(axis, value) for value in values))
     if points != len(rows):
-        return f" at {len(rows)} points"
-    return f" at {', '.join(words)}" if words else ""
+        return f" ({len(rows)} points)"
+    return f" ({', '.join(words)})" if words else ""
