@@ -4,7 +4,8 @@ Two processes of the same program differ by a percent or two for as long as they
 which seed the hashes have), so trials of one pair of processes are not independent evidence of the program. A duel
 therefore starts both sides afresh again and again. What counts is one value a start: the median of the ratios paired
 within its rounds; and the interval is Student's, of the logarithms of these values. (Kalibera, Jones: Rigorous
-Benchmarking in Reasonable Time, ISMM 2013, on repeating at the level that varies.)
+Benchmarking in Reasonable Time, ISMM 2013, on repeating at the level that varies.) Rounds in which something else took
+the CPU of either side count only where a start has no others: who was hit says nothing of the program.
 
 Whoever looks at growing evidence again and again finds a winner by chance sooner or later. So the duel looks only after
 the numbers of starts in `LOOKS`, and each look may err with a share of `ERROR` only (Bonferroni).
@@ -62,7 +63,7 @@ class Answer:
 
 
 def start_ratios(trials: pd.DataFrame, first: str, second: str, metric: str, rounds_per_start: int) -> list[float]:
-    """Return one ratio for each start: the median of those of its rounds.
+    """Return one ratio for each start: the median of those of its rounds, the undisturbed ones if there are any.
 
     Args:
         trials: A row a trial, as in `harness.report.frame.Frames`, of one point.
@@ -75,7 +76,9 @@ def start_ratios(trials: pd.DataFrame, first: str, second: str, metric: str, rou
     if first not in wide or second not in wide:
         return []
     ratios = (wide[first] / wide[second]).replace([np.inf, 0.0], np.nan).dropna()
-    return [float(each) for each in ratios.groupby(ratios.index // rounds_per_start).median()]
+    undisturbed = ratios[~trials.groupby("round")["disturbed"].any().reindex(ratios.index)]
+    every, best = (each.groupby(each.index // rounds_per_start).median() for each in (ratios, undisturbed))
+    return [float(each) for each in best.reindex(every.index).fillna(every)]
 
 
 def judge(ratios: Sequence[float], metric: str, equal_within: float) -> Answer:

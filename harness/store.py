@@ -168,7 +168,7 @@ def _read_record(line: bytes) -> Record:
         raise RecordError("not JSON") from None
     record = Record.from_json(raw)
     if record.result is not None:
-        for name in ("latency", "slip"):
+        for name in ("latency", "slip", "connection_time"):
             try:
                 payload(getattr(record.result, name))
             except HistogramError as fault:

@@ -1,13 +1,15 @@
 """A duel names a winner only on evidence that chance does not give, and calls equals equal."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.duel import LOOKS, answer, clear, judge
-from harness.record import Record
-from tests.records import rounds
+from harness.duel import LOOKS, answer, clear, judge, start_ratios
+from harness.record import Record, Verdict
+from harness.report.frame import tabulate
+from tests.records import RESULT, rounds
 
 PER_START = 4
 
@@ -53,6 +55,22 @@ def test_the_ratio_is_that_of_rounds_of_the_same_start() -> None:
     records = [*rounds("x", slow + fast), *rounds("y", [1e5] * PER_START + [2e5] * PER_START)]
     found = answer(records, "x", "y", "throughput_rps", PER_START, 0.01)
     assert (found.ratio, found.starts) == (pytest.approx(1.1), 2)
+
+
+def test_disturbed_rounds_count_only_where_a_start_has_no_others() -> None:
+    disturbed = (Verdict("disturbed", "…"),)
+    calm = rounds("x", [1.1e5] * 2 * PER_START)
+    hit = {0, 1, *range(PER_START, 2 * PER_START)}  # two rounds of the first start, all of the second
+    records = [
+        replace(each, result=replace(RESULT, replied=RESULT.replied * 5), verdicts=disturbed)
+        if each.round in hit
+        else each
+        for each in calm
+    ]
+    trials = tabulate([*records, *rounds("y", [1e5] * 2 * PER_START)]).trials
+    first, second = start_ratios(trials, "x", "y", "throughput_rps", PER_START)
+    assert first == pytest.approx(1.1)
+    assert second == pytest.approx(0.5)
 
 
 def test_a_duel_ends_at_a_look_with_an_answer_and_not_between() -> None:

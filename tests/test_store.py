@@ -90,9 +90,10 @@ def test_a_file_cut_anywhere_loses_only_its_last_line(
         (json.dumps(usable_record(latency="SGVsbG8=").to_json()), "latency"),
         (json.dumps(usable_record(latency=RESULT.latency[:-9]).to_json()), "latency"),
         (json.dumps(usable_record(slip="é").to_json()), "slip"),
+        (json.dumps(usable_record(connection_time="é").to_json()), "connection_time"),
         (json.dumps(ONE.to_json(), ensure_ascii=False), "the same as line 1"),
     ],
-    ids=["deep", "list", "newer", "text", "no histogram", "cut histogram", "not base64", "twice"],
+    ids=["deep", "list", "newer", "text", "no histogram", "cut histogram", "not base64", "connection time", "twice"],
 )
 def test_a_line_that_cannot_be_used_is_named_and_costs_no_other(tmp_path: Path, line: str, words: str) -> None:
     after = replace(ONE, round=1)

@@ -18,6 +18,9 @@ POINT = ["connections", "idle_connections", "message_size", "pipeline_depth"]
 
 PERCENTILES = {"p50_us": 50.0, "p90_us": 90.0, "p99_us": 99.0, "p999_us": 99.9}
 
+CONNECT_PERCENTILES = {"connect_p50_us": 50.0, "connect_p99_us": 99.0}
+"""Of the time that connections took to be established: only churn has it."""
+
 NO_NUMBER = math.nan
 
 
@@ -57,15 +60,17 @@ def tabulate(records: Sequence[Record]) -> Frames:
         by_cell.setdefault(key, []).append(record)
     rows: list[dict[str, Any]] = []
     owners: list[int] = []
-    merged = []
+    merged, merged_connecting = [], []
     for number, group in enumerate(by_cell.values()):
-        histograms = []
+        histograms, connecting = [], []
         for record in group:
             if record.usable and record.result is not None and record.server is not None:
                 histograms.append(stats.decode(record.result.latency))
-                rows.append(_trial(record, record.result, record.server, histograms[-1], named))
+                connecting.append(stats.decode(record.result.connection_time))
+                rows.append(_trial(record, record.result, record.server, histograms[-1], connecting[-1], named))
                 owners.append(number)
         merged.append(stats.merge(histograms))
+        merged_connecting.append(stats.merge(connecting))
     trials = pd.DataFrame(rows, columns=None if rows else [*_KEY, *POINT, "round", "throughput_rps"])
     measured: list[list[dict[str, Any]]] = [[] for _ in by_cell]
     for number, row in zip(owners, rows, strict=True):
@@ -73,7 +78,13 @@ def tabulate(records: Sequence[Record]) -> Frames:
     # One call for all: a call of pandas for each cell would take longer than everything else.
     medians = trials.groupby(owners)[_MEDIANS].median().to_dict("index") if rows else {}
     cells = [
-        _cell(group, measured[number], medians.get(number, NO_MEDIANS), merged[number], named)
+        _cell(
+            group,
+            measured[number],
+            medians.get(number, NO_MEDIANS),
+            {**_latency(merged[number]), **_percentiles(merged_connecting[number], CONNECT_PERCENTILES)},
+            named,
+        )
         for number, group in enumerate(by_cell.values())
     ]
     return Frames(
@@ -101,7 +112,12 @@ def _verdicts(records: Sequence[Record], named: Sequence[str]) -> pd.DataFrame:
 
 
 def _trial(
-    record: Record, result: TrialResult, server: ServerUsage, histogram: stats.Histogram, named: Sequence[str]
+    record: Record,
+    result: TrialResult,
+    server: ServerUsage,
+    latency: stats.Histogram,
+    connecting: stats.Histogram,
+    named: Sequence[str],
 ) -> dict[str, Any]:
     """Return the row of one trial. Costs count late replies too, because the server worked for them."""
     requests = result.replied + result.late or NO_NUMBER
@@ -120,7 +136,9 @@ def _trial(
         "late": result.late,
         "errors": sum(result.errors.values()),
         "throughput_rps": result.replied / duration_s,
-        **_latency(histogram),
+        **_latency(latency),
+        **_percentiles(connecting, CONNECT_PERCENTILES),
+        "slip_p99_us": stats.percentiles_ns(stats.decode(result.slip), [99.0])[0] / 1e3,
         "cpu_us": server.cpu_s / requests * 1e6,
         "user_us": server.user_s / requests * 1e6,
         "system_us": server.system_s / requests * 1e6,
@@ -132,6 +150,7 @@ def _trial(
         "switches": (server.voluntary_switches + server.involuntary_switches) / requests,
         "threads": server.threads,
         "lower_bound": any(verdict.kind == "generator-bound" for verdict in record.verdicts),
+        "disturbed": any(verdict.kind == "disturbed" for verdict in record.verdicts),
         "verdicts": "; ".join(plain(verdict.kind) for verdict in record.verdicts),
         "load_average": record.load_average,
         "steal_s": record.steal_s,
@@ -139,11 +158,13 @@ def _trial(
 
 
 def _latency(histogram: stats.Histogram) -> dict[str, float]:
-    percentiles = stats.percentiles_ns(histogram, list(PERCENTILES.values()))
-    return {
-        "samples": histogram.samples,
-        **{name: value / 1e3 for name, value in zip(PERCENTILES, percentiles, strict=True)},
-    }
+    return {"samples": histogram.samples, **_percentiles(histogram, PERCENTILES)}
+
+
+def _percentiles(histogram: stats.Histogram, columns: Mapping[str, float]) -> dict[str, float]:
+    """Return percentiles in microseconds by column."""
+    found = stats.percentiles_ns(histogram, list(columns.values()))
+    return {name: value / 1e3 for name, value in zip(columns, found, strict=True)}
 
 
 _TERMINAL_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.?)", re.DOTALL)
@@ -220,6 +241,7 @@ CELL_COLUMNS = [
     "lower_bound",
     "samples",
     *PERCENTILES,
+    *CONNECT_PERCENTILES,
     "errors",
     "verdicts",
     "refusal",
@@ -231,10 +253,10 @@ def _cell(
     records: Sequence[Record],
     measured: Sequence[Mapping[str, Any]],
     medians: Mapping[Any, float],
-    merged: stats.Histogram,
+    percentiles: Mapping[str, float],
     named: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the row of one cell from its records, the rows and medians of its trials, and their merged histogram."""
+    """Return the row of one cell from its records, the rows and medians of its trials, and percentiles of them all."""
     kinds = Counter(plain(verdict.kind) for record in records if record.usable for verdict in record.verdicts)
     failures = [
         plain(f"{verdict.kind}: {verdict.reason}") for record in records for verdict in record.verdicts if verdict.void
@@ -255,7 +277,7 @@ def _cell(
         "system_us": medians["cpu_us"] * (1 - user_share),
         **intervals,
         "lower_bound": any(row["lower_bound"] for row in measured),
-        **_latency(merged),
+        **percentiles,
         "errors": sum(row["errors"] for row in measured),
         "verdicts": ", ".join(f"{kind} {count}/{len(measured)}" for kind, count in sorted(kinds.items())),
         "refusal": failures[0] if failures else "",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.report.frame import Frames
-from harness.report.table import COLUMNS, legend, point_tables
+from harness.report.table import COLUMNS, columns_of, legend, point_tables
 
 
 def to_markdown(frames: Frames, manifest: Mapping[str, Any], baseline: str | None = None) -> str:
@@ -18,15 +18,18 @@ def to_markdown(frames: Frames, manifest: Mapping[str, Any], baseline: str | Non
         baseline: Backend that the others are compared with; None takes the fastest of each point.
     """
     tables = point_tables(frames, baseline)
+    columns = columns_of(tables)
+    numbers = [COLUMNS.index(column) for column in columns]
     parts = [f"# {escaped(frames.run or 'A run without records')}", _origin(manifest)]
     for each in tables:
         lines = [f"## {escaped(each.title)}", ""]
         if each.rows:
-            lines += [_row(COLUMNS), "|" + "---|" * len(COLUMNS), *(_row(row) for row in each.rows), ""]
+            rows = [[row[number] for number in numbers] for row in each.rows]
+            lines += [_row(columns), "|" + "---|" * len(columns), *map(_row, rows), ""]
         lines += [f"- {escaped(name)}: {escaped(reason)}" for name, reason in each.failures]
         parts.append("\n".join(lines).rstrip())
     if tables:
-        parts.append("\n".join(f"- {escaped(words)}" for words in legend(tables)))
+        parts.append("\n".join(f"- {escaped(words)}" for words in legend(tables, columns)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -18,10 +18,15 @@ COLUMNS = [
     "p50 us",
     "p99 us",
     "p99.9 us",
+    "connect p50 us",
+    "connect p99 us",
     "CPU us",
     "memory",
     "verdicts",
 ]
+
+RARE = ("connect p50 us", "connect p99 us")
+"""Columns that are left out where no row has a number for them."""
 
 LEGEND = {
     "≥": "the generator was the bottleneck in some trial: a lower bound",
@@ -65,7 +70,16 @@ def point_tables(frames: Frames, baseline: str | None = None) -> list[PointTable
     return tables
 
 
-def legend(tables: Sequence[PointTable], columns: Sequence[str] = COLUMNS) -> list[str]:
+def columns_of(tables: Sequence[PointTable]) -> list[str]:
+    """Return those of `COLUMNS` that these tables have anything in."""
+    return [
+        column
+        for number, column in enumerate(COLUMNS)
+        if column not in RARE or any(row[number] != "-" for table in tables for row in table.rows)
+    ]
+
+
+def legend(tables: Sequence[PointTable], columns: Sequence[str]) -> list[str]:
     """Return the explanations of the marks that occur in these columns of the tables."""
     marked = [COLUMNS.index(column) for column in columns if column not in ("backend", "verdicts")]
     shown = " ".join(row[number] for table in tables for row in table.rows for number in marked)
@@ -94,6 +108,8 @@ def _point_table(group: pd.DataFrame, trials: Mapping[str, Trials], baseline: st
                 _number(cell["p50_us"]),
                 _number(cell["p99_us"]),
                 _number(cell["p999_us"]),
+                _number(cell["connect_p50_us"]),
+                _number(cell["connect_p99_us"]),
                 _number(cell["cpu_us"]),
                 f"{cell['rss_bytes'] / 2**20:,.1f} MiB",
                 cell["verdicts"] or "ok",

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.frame import Frames
-from harness.report.table import COLUMNS, legend, point_tables
+from harness.report.table import COLUMNS, columns_of, legend, point_tables
 
 WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 130}
 """Column -> characters that a terminal must have for it to be shown."""
@@ -27,7 +27,7 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
     if not tables:
         console.print("There are no records: nothing was measured.")
         return
-    columns = [column for column in COLUMNS if console.width >= WIDTH_NEEDED.get(column, 0)]
+    columns = [column for column in columns_of(tables) if console.width >= WIDTH_NEEDED.get(column, 0)]
     numbers = [COLUMNS.index(column) for column in columns]
     for each in tables[:MOST_TABLES]:
         console.print(Text(f"\n{each.title}", style="bold"))

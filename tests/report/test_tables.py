@@ -183,6 +183,17 @@ def test_the_table_fits_the_terminal(width: int) -> None:
     assert "123,456" in text
 
 
+def test_the_time_that_connecting_took_is_shown_where_connections_are_replaced() -> None:
+    churn = [record(number=number, connection_time=histogram((200_000, 990), (3_000_000, 10))) for number in range(2)]
+    (cell,) = tabulate(churn).cells.to_dict("records")
+    assert cell["connect_p50_us"] == pytest.approx(200, rel=1e-3)
+    assert cell["connect_p99_us"] == pytest.approx(200, rel=1e-3)
+    assert "connect p50 us" in shown(churn, 140)
+    assert "connect p50 us" in to_markdown(tabulate(churn), {})
+    assert "connect p50" not in shown([record()], 140)
+    assert "connect p50" not in to_markdown(tabulate([record()]), {})
+
+
 def test_nothing_measured_is_said() -> None:
     assert "nothing was measured" in shown([])
     assert "without records" in to_markdown(tabulate([]), {})

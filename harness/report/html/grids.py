@@ -62,8 +62,9 @@ def grids(frames: "Frames", ratios: "DataFrame") -> dict[str, Any]:
     cells = frames.cells.sort_values(
         ["scenario", *frames.axes, "throughput_rps"], ascending=[*[True] * (1 + len(frames.axes)), False]
     )
+    churn = bool(cells["connect_p50_us"].notna().any())
     return {
-        "cells": _grid([_cell(row, axes) for row in records(cells)]),
+        "cells": _grid([_cell(row, axes, churn) for row in records(cells)]),
         "ratios": _grid([_ratio(row, axes) for row in records(ratios)]),
         "verdicts": _grid([_verdict(row, axes) for row in records(frames.verdicts)]),
     }
@@ -100,8 +101,9 @@ def _axis_value(axis: str, value: float | str) -> Shown:
     return _number(value, duration(value) if axis.endswith("_us") else f"{value:,}")
 
 
-def _cell(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:
+def _cell(row: Mapping[str, Any], axes: list[str], churn: bool) -> dict[str, Shown]:
     low, high = row["throughput_low"], row["throughput_high"]
+    connecting = {f"connect {name}": row[f"connect_{name}_us"] for name in ("p50", "p99") if churn}
     return {
         "scenario": row["scenario"],
         "backend": row["backend"],
@@ -113,6 +115,7 @@ def _cell(row: Mapping[str, Any], axes: list[str]) -> dict[str, Shown]:
         "p99": _number(row["p99_us"], time_text(row["p99_us"])),
         "p99.9": _number(row["p999_us"], time_text(row["p999_us"])),
         "loop": row["loop"],
+        **{name: _number(value, time_text(value)) for name, value in connecting.items()},
         "CPU": _number(row["cpu_us"], time_text(row["cpu_us"])),
         "memory": _number(row["rss_bytes"], size_text(row["rss_bytes"])),
         "verdicts": row["refusal"] or row["verdicts"] or "ok",
