@@ -69,7 +69,7 @@ def make_engine(name: str, spec: LoadSpec, control_fd: int = -1) -> Engine:
 
         return NativeEngine(spec, control_fd)
     if name == "portable":
-        from harness.loadgen.portable import PortableEngine
+        from harness.loadgen.portable.engine import PortableEngine
 
         return PortableEngine(spec, control_fd)
     raise LookupError(f"no engine is called {name!r}; there are native and portable")
