@@ -12,7 +12,7 @@ from harness.commands.common import open_console, say_written
 
 @click.command()
 @click.option(
-    "--duration", default=10, show_default=True, help="Length of each trial in whole seconds; p99.9 needs 10."
+    "--duration", default=10, show_default=True, help="Whole seconds to measure each case for; p99.9 needs 10."
 )
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the chart. Default: none.")
 @click.option(
