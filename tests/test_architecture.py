@@ -2,6 +2,7 @@
 
 import ast
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,9 @@ REQUIRED = {
     for backend in find_backends().values()
     if backend.program is None
 }
+
+SOURCES_ONLY = {".py", ".pyi", ".pyx", ".pxd", ".c", ".so"}
+"""Endings of files that are packaged as code, or only needed to build it."""
 
 HARNESS_USES_OF_BACKENDS = {f"backends.{name}" for name in ("contract", "find", "plugins", "probe", "program")}
 PURE = {
@@ -133,3 +137,18 @@ def test_no_module_takes_the_name_of_a_foreign_one(file: Path) -> None:
 )
 def test_every_form_of_import_is_seen(code: str, package: str, expected: set[str]) -> None:
     assert imports_in(code, package) == expected
+
+
+def test_an_installed_copy_holds_every_package_and_every_file_that_the_program_reads() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert set(setuptools["packages"]) == {".".join(file.relative_to(ROOT).parent.parts) for file in FILES}
+    patterns = [(name, each) for name, globs in setuptools["package-data"].items() for each in globs]
+    packaged = {path for name, each in patterns for path in (ROOT / name.replace(".", "/")).glob(each)}
+    read = {
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in SOURCES_ONLY and "__pycache__" not in path.parts
+    }
+    assert read <= packaged
+    assert any(path.suffix == ".c" for path in packaged)  # that of an external server

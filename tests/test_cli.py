@@ -93,6 +93,13 @@ def test_a_small_run_measures_records_and_reports(tmp_path: Path) -> None:
     again = muxbench("report", folder, "--output", tmp_path / "elsewhere")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "elsewhere" / "cells.csv").exists()
+    few = muxbench("report", folder, "--backend", "epoll", "--output", tmp_path / "few")
+    assert few.returncode == 0, few.stderr
+    with (tmp_path / "few" / "cells.csv").open() as file:
+        assert [cell["backend"] for cell in csv.DictReader(file)] == ["epoll"]
+    wrong = muxbench("report", folder, "--backend", "epol")
+    assert wrong.returncode == 2
+    assert "backend 'epol' is not in this run; there are epoll, threads" in wrong.stderr
     wait_until_gone(folder)
 
 

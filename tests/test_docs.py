@@ -1,10 +1,17 @@
 """What the documentation says is what the program and the reference results say."""
 
+import os
 import re
 import runpy
+import subprocess
+import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from harness import scenario
+from harness.store import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -20,3 +27,87 @@ def test_the_page_of_backends_is_what_the_reference_run_says() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as a site; a link that leads nowhere, or code that is no longer there, ends the building."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    class Loaded(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend(str(value) for key, value in attrs if key == "src" or (tag == "link" and key == "href"))
+
+    found: list[str] = []
+    for page in site.glob("*.html"):
+        Loaded().feed(page.read_text(encoding="utf-8"))
+    assert len(found) > 100
+    assert [address for address in found if "//" in address] == []
+
+
+def test_the_site_shows_code_as_it_stands(site: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", (site / "concepts.html").read_text(encoding="utf-8"))
+    assert "readable, writable, _ = select.select(self._readers, self._writers, (), timeout)" in text
+
+
+@pytest.mark.parametrize("name", ["Reactor.fly", "fly", "Reactor.run.fly"])
+def test_code_that_is_no_longer_there_ends_the_building(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    hooks = runpy.run_path(str(ROOT / "docs" / "site_hooks.py"))
+    reactor = ROOT / "backends" / "readiness" / "reactor.py"
+    assert hooks["code_of"](reactor, "Reactor.run").startswith("def run(self) -> None:")
+    with pytest.raises(hooks["PluginError"], match=f"there is no {name}"):
+        hooks["code_of"](reactor, name)
+
+
+def test_every_command_and_every_key_of_a_scenario_is_in_the_site(site: Path) -> None:
+    from harness.cli import main
+
+    commands = (site / "commands.html").read_text(encoding="utf-8")
+    assert all(f'id="muxbench-{name}"' in commands for name in main.commands)
+    keys = (site / "add-a-scenario.html").read_text(encoding="utf-8")
+    models = (scenario.Scenario, scenario.Load, scenario.ServiceConditions, scenario.Measure)
+    assert all(f"<code>{key}</code>" in keys for model in models for key in model.model_fields)
+
+
+def test_the_scenario_and_the_exchange_of_the_walk_through_work(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "add-a-scenario.md").read_text(encoding="utf-8")
+    mine, lookup, cache = re.findall(r"```(?:toml|python)\n(.*?)```", text, re.DOTALL)[:3]
+    for name, block in (("mine.toml", mine), ("lookup.py", lookup), ("cache.toml", cache)):
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    assert scenario.load_scenario(str(tmp_path / "mine.toml")).load.connections == (50, 200)
+    code = "from harness.cli import main; main(prog_name='muxbench')"
+    short = [
+        "--backend",
+        "epoll,threads",
+        "--connections",
+        "2",
+        "--duration",
+        "50ms",
+        "--rounds",
+        "1",
+        "--output",
+        "run",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "./cache.toml", *short, "--output", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    records = read_run(tmp_path / "run").records
+    assert sorted(record.backend for record in records) == ["epoll", "threads"]
+    for record in records:
+        assert record.result is not None, record.verdicts
+        assert record.result.replied > 0
+        assert {verdict.kind for verdict in record.verdicts} <= {"disturbed", "unsteady", "generator-bound"}

@@ -191,11 +191,20 @@ def probe(backends: Mapping[str, Backend], python: str = sys.executable, root: P
     ]
 
 
-def show_report(run_path: Path, out_dir: Path, baseline: str | None, console: Console) -> None:
+def show_report(
+    run_path: Path, out_dir: Path, baseline: str | None, console: Console, backends: Sequence[str] = ()
+) -> None:
     """Print a run's tables and write its report, with one line for each thing that could not be read.
 
+    Args:
+        run_path: The run's folder.
+        out_dir: Where the report goes.
+        baseline: Backend that the others are compared with; None takes the fastest of each point.
+        console: Where the tables go.
+        backends: Those that are reported; none means all.
+
     Raises:
-        click.ClickException: It is no run, the baseline is not in it, or the report cannot be written.
+        click.ClickException: It is no run, a backend that was named is not in it, or the report cannot be written.
     """
     from harness.report.frame import tabulate
     from harness.report.terminal import render
@@ -207,11 +216,16 @@ def show_report(run_path: Path, out_dir: Path, baseline: str | None, console: Co
         for problem in measured.problems:
             console.print(problem, style="yellow", markup=False)
         names = {record.label for record in measured.records}
+        for name in backends:
+            if name not in names:
+                raise click.UsageError(f"backend {name!r} is not in this run; there are {', '.join(sorted(names))}")
+        records = [record for record in measured.records if not backends or record.label in backends]
+        names = {record.label for record in records}
         if baseline is not None and baseline not in names:
             raise click.UsageError(
                 f"the baseline {baseline!r} is not in this run; there are {', '.join(sorted(names))}"
             )
-        frames = tabulate(measured.records)
+        frames = tabulate(records)
         render(frames, console, baseline)
         say_written(write_report(frames, measured.manifest, out_dir, baseline, measured.problems), console)
     except StoreError as fault:

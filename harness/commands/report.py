@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.common import open_console, say_written, show_report
+from harness.commands.common import open_console, say_written, show_report, split
 
 
 @click.command()
@@ -14,18 +14,25 @@ from harness.commands.common import open_console, say_written, show_report
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Where to write. Default: RUN/report.")
 @click.option("--baseline", help="Backend that the others are compared with. Default: the fastest of each point.")
 @click.option(
+    "--backend",
+    "-b",
+    multiple=True,
+    callback=split,
+    help="Report these only, separated by commas: for a chart of a few. Default: all.",
+)
+@click.option(
     "--histograms",
     is_flag=True,
     help="Write latencies for HdrHistogram's plotters too: a log, and a .hgrm of each cell.",
 )
-def report(source: Path, output: Path | None, baseline: str | None, histograms: bool) -> None:
+def report(source: Path, output: Path | None, baseline: str | None, backend: list[str], histograms: bool) -> None:
     """Show a run's tables and write its report: an HTML page, tables and charts; RUN is its folder.
 
     RUN may also be the JSON file of `make microbench`.
     """
     console = open_console()
     if source.is_dir():
-        show_report(source, output or source / "report", baseline, console)
+        show_report(source, output or source / "report", baseline, console, backend)
         if histograms:
             from harness.report.histograms import write_histograms
             from harness.store import read_run

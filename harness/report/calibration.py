@@ -81,7 +81,8 @@ def draw(measured: Sequence[Measured], out_dir: Path) -> list[Path]:
     from harness.report.charts.plots import duration_axis
 
     colours = {"open loop": COLOURS[0], "closed loop": COLOURS[1]}
-    grid = sheet.Grid(rows=1, columns=len(measured), width=3.2, height=3.4, right=0.3)
+    columns = min(2, len(measured))
+    grid = sheet.Grid(rows=-(-len(measured) // columns), columns=columns, width=3.4, height=2.6, right=0.3)
     with drawing():
         figure, axes = sheet.lay_out(
             grid,
@@ -93,7 +94,7 @@ def draw(measured: Sequence[Measured], out_dir: Path) -> list[Path]:
             ],
             notes=[f"{each.case.name}: {each.case.rule}" for each in measured],
         )
-        for place, each in zip(axes, measured, strict=True):
+        for number, (place, each) in enumerate(zip(axes, measured, strict=False)):
             for name, result in (("open loop", each.open_loop), ("closed loop", each.closed_loop)):
                 found = percentiles_ns(decode(result.latency), PERCENTS)
                 known = [(_beyond(at), ns / 1e3) for at, ns in zip(PERCENTS, found, strict=True) if not math.isnan(ns)]
@@ -113,9 +114,11 @@ def draw(measured: Sequence[Measured], out_dir: Path) -> list[Path]:
             place.xaxis.set_major_locator(FixedLocator([2, 10, 100, 1000]))
             place.xaxis.set_minor_locator(NullLocator())
             place.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 - 100 / x:g}"))
-            place.tick_params(labelleft=place is axes[0])
+            place.tick_params(labelleft=number % columns == 0)
+        sheet.remove_unused(axes, len(measured))
         duration_axis(axes[0], "y")
-        axes[0].set_ylabel("latency (time, log)")
+        for place in axes[: len(measured) : columns]:
+            place.set_ylabel("latency (time, log)")
         return sheet.write(figure, out_dir, "calibration")
 
 

@@ -89,7 +89,7 @@ def render(frame: "DataFrame", console: "Console") -> None:
 
 
 def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:
-    """Write the scaling chart of what `read_microbench` returned, as PNG and SVG, and return the two files.
+    """Write the scaling chart of what `read_microbench` returned, and return the files.
 
     Args:
         frame: The microbenchmarks.
@@ -110,7 +110,8 @@ def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:
     )
     groups = _groups(cells)
     styles = looks((name, name) for name in cells["multiplexer"])
-    grid = sheet.Grid(rows=1, columns=len(groups), width=3.5, height=3.8, right=0.3)
+    columns = min(2, len(groups))
+    grid = sheet.Grid(rows=-(-len(groups) // columns), columns=columns, width=2.8, height=2.7, right=0.25)
     with drawing():
         figure, axes = sheet.lay_out(
             grid,
@@ -122,15 +123,17 @@ def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:
                 "the wait pays for it."
             ],
         )
-        for place, ((operation, ready), chosen) in zip(axes, groups, strict=True):
+        for place, ((operation, ready), chosen) in zip(axes, groups, strict=False):
             plots.lines(place, chosen, "registered", "median_us", styles, interval="cost_us")
             place.set_title(_subject(operation, ready))
             place.set_xlabel("registered descriptors")
         plots.log_axis(axes[0], "x", cells["registered"])
         plots.duration_axis(axes[0], "y")
-        axes[0].set_ylabel("cost of one call (time, log)")
-        for place in axes[1:]:
-            place.tick_params(labelleft=False)
+        sheet.remove_unused(axes, len(groups))
+        for number, place in enumerate(axes[: len(groups)]):
+            place.tick_params(labelleft=number % columns == 0)
+            if number % columns == 0:
+                place.set_ylabel("cost of one call (time, log)")
         return sheet.write(figure, out_dir, "multiplexers")
 
 

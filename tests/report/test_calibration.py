@@ -53,7 +53,7 @@ def test_a_percentile_without_enough_samples_is_off() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_chart_names_each_case(tmp_path: Path, count: int) -> None:
     files = draw([measured()] * count, tmp_path)
-    assert [file.suffix for file in files] == [".png", ".svg"]
+    assert [file.suffix for file in files] == [".png", ".svg"] * 2
     words = "".join(ElementTree.parse(files[1]).getroot().itertext())
     for expected in ("fixed service time", "open loop", "closed loop", "99.9"):
         assert expected in words

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from matplotlib.text import Text
 from pandas import DataFrame
 
 from harness.report.charts import cpu, draw_charts, idle, latency, throughput
-from harness.report.charts.look import COLOURS, count, drawing, duration, looks, size
+from harness.report.charts.look import COLOURS, GREY, count, darkened, drawing, duration, looks, size
 from harness.report.charts.plots import spread
 from harness.report.charts.selection import missing_notes, named
 
@@ -330,12 +331,30 @@ def test_there_is_no_idle_ladder_of_one_step() -> None:
 def test_charts_are_written_as_png_and_as_svg_with_text(tmp_path: Path) -> None:
     files = draw_charts(DataFrame(ladder()).drop(columns="series"), tmp_path / "new" / "folder", "Title & <more>")
     assert [file.name for file in files] == [
-        f"{name}.{kind}" for name in ("throughput", "latency", "cpu-per-request") for kind in ("png", "svg")
+        f"{name}{ending}"
+        for name in ("throughput", "latency", "cpu-per-request")
+        for ending in (".png", ".svg", "-dark.png", "-dark.svg")
     ]
     assert files[0].read_bytes().startswith(b"\x89PNG")
     written = [element.text for element in ElementTree.parse(files[1]).iter("{http://www.w3.org/2000/svg}text")]
     assert "Title & <more>" in written
     assert {"one", "two", "100"} <= set(written)
+
+
+def test_on_dark_slides_white_is_black_and_every_colour_of_the_palette_is_seen(tmp_path: Path) -> None:
+    (_png, svg, dark_png, dark_svg) = draw_charts(DataFrame(ladder()).drop(columns="series"), tmp_path, "t")[:4]
+    assert matplotlib.image.imread(dark_png)[0, 0].tolist() == [0, 0, 0, 1]
+    assert "fill: #000000" in dark_svg.read_text()
+    assert svg.read_text().count("<text") == dark_svg.read_text().count("<text")
+    assert "svg{fill: #ffffff}" in dark_svg.read_text()
+    for colour in (*COLOURS, GREY):
+        assert contrast_with_black(darkened(np.frombuffer(bytes.fromhex(colour[1:]), np.uint8))) > 4
+
+
+def contrast_with_black(colour: "np.ndarray[Any, np.dtype[np.uint8]]") -> float:
+    """The ratio that WCAG 2 defines."""
+    linear = np.where(colour <= 10, colour / 255 / 12.92, ((colour / 255 + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722] + 0.05) / 0.05
 
 
 def test_the_same_cells_give_the_same_file(tmp_path: Path) -> None:
@@ -470,4 +489,4 @@ def test_a_large_grid_has_some_panels_and_says_what_is_left_out(tmp_path: Path) 
     assert len(figure_of(throughput.figure(named(small), "t")).axes) == 5
     scenarios = [large.assign(scenario=f"s{number}") for number in range(3)]
     files = draw_charts(pd.concat(scenarios), tmp_path, "t")
-    assert [file.stem for file in files[::2]] == ["s0-throughput", "s1-throughput", "s2-throughput", "s0-latency"]
+    assert [file.stem for file in files[::4]] == ["s0-throughput", "s1-throughput", "s2-throughput", "s0-latency"]

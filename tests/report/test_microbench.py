@@ -75,7 +75,9 @@ def test_the_table_has_a_column_for_each_number_of_descriptors(several: Path) ->
 
 def test_the_chart_has_a_panel_for_each_operation(several: Path, tmp_path: Path) -> None:
     files = draw(read_microbench(several), tmp_path / "charts")
-    assert [file.name for file in files] == ["multiplexers.png", "multiplexers.svg"]
+    assert [file.name for file in files] == [
+        f"multiplexers{ending}" for ending in (".png", ".svg", "-dark.png", "-dark.svg")
+    ]
     text = files[1].read_text()
     for title in ("wait(), 1 ready", "wait(), 100 ready", "register + unregister", "[b]flat"):
         assert title in text

@@ -1,10 +1,15 @@
 """What a backend looks like in every chart, and how numbers are written on axes."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy import uint8
+    from numpy.typing import NDArray
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 """Okabe and Ito's palette for all kinds of colour vision (https://jfly.uni-koeln.de/color/); its yellow, which is hard
@@ -99,6 +104,35 @@ def lighter(colour: str) -> str:
     """Return a tint of a colour: opaque, so that no grid shines through."""
     mixed = [(int(colour[place : place + 2], 16) * 2 + 255 * 3) // 5 for place in (1, 3, 5)]
     return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def darkened(pixels: "NDArray[uint8]") -> "NDArray[uint8]":
+    """Return colours for a dark ground: lightness (that of HSL) turned over, hue kept, so white becomes black.
+
+    Continuous, so that the smoothed edges of letters and lines stay smooth. Middle tones come out lighter than by a
+    plain reversal, which would make the palette's light colours too dark to be seen on black.
+
+    Args:
+        pixels: Red, green, blue and whatever follows along the last axis, 0 to 255.
+    """
+    import numpy as np
+
+    colours = pixels[..., :3] / np.float32(255)
+    lightness = (colours.max(-1, keepdims=True) + colours.min(-1, keepdims=True)) / 2
+    turned = np.clip(colours - lightness + (1 - lightness) ** 0.7, 0, 1)
+    return np.concatenate([np.rint(turned * 255).astype(np.uint8), pixels[..., 3:]], axis=-1)
+
+
+def darkened_svg(text: str) -> str:
+    """Return a picture that matplotlib wrote as SVG with its colours for a dark ground."""
+    import numpy as np
+
+    def turned(found: re.Match[str]) -> str:
+        return found[1] + darkened(np.frombuffer(bytes.fromhex(found[2]), np.uint8)).tobytes().hex()
+
+    text = re.sub(r"((?:fill|stroke): #)([0-9a-f]{6})", turned, text)
+    # matplotlib leaves black out, as it is what SVG fills with.
+    return text.replace('<style type="text/css">', '<style type="text/css">svg{fill: #ffffff}', 1)
 
 
 def count(value: float) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Transform
     from pandas import DataFrame
 
-LABEL_GAP = 0.19
+LABEL_GAP = 0.2
 """Inches from one direct label to the next."""
 
 APART = 4.5

@@ -58,7 +58,7 @@ def along(
     grid = Grid(
         rows=-(-len(chosen) // columns),
         columns=columns,
-        width=6.2 if len(chosen) == 1 else 3.6,
+        width=5.4 if len(chosen) == 1 else 3.6,
         height=max(3.8 if len(chosen) <= columns else 2.8, 0.2 * len(styles) if direct else 0),
         right=0.45 + max(map(text_width, styles)) if direct else 0.3,
     )
