@@ -12,6 +12,7 @@ TRAITS = {
     "name": "rloop",
     "family": "framework",
     "summary": "the same Protocol callbacks on rloop's event loop (Rust, mio)",
+    "notify": True,
     "requires": ["rloop"],
     "platforms": ["linux", "darwin"],
     "transports": ["tcp"],
