@@ -103,6 +103,9 @@ class LoadSpec:
             `sequence_offset`.
         part: Which generator of those this is, from 0; it follows every `parts`-th request of the schedule.
         parts: How many there are.
+        fan_out: Whether the first connection alone sends requests, each of which is answered once all others have
+            received the reply. Every connection is still verified by a request and a reply of its own. If one breaks,
+            what has not reached it has failed; a trial ends when nobody is left to send or to receive.
     """
 
     host: str
@@ -124,6 +127,7 @@ class LoadSpec:
     first_connection: int = 0
     part: int = 0
     parts: int = 1
+    fan_out: bool = False
 
     def __post_init__(self) -> None:
         if self.request.framing != "size":
@@ -141,6 +145,8 @@ class LoadSpec:
         if self.think_time_s and self.arrivals.open_loop:
             raise ValueError("think_time_s belongs to a closed loop: leave it out, or leave the rate out")
         self._check_connections()
+        if self.fan_out and (reason := fan_out_refusal(self)):
+            raise ValueError(f"fan_out {reason}")
 
     def _check_connections(self) -> None:
         if self.host.startswith(UNIX):
@@ -187,6 +193,23 @@ class LoadSpec:
         if "arrivals" in values:
             values["arrivals"] = Arrivals(**values["arrivals"])
         return cls(**values)
+
+
+def left_without(load: LoadSpec) -> str:
+    """Return what ends a trial before its time, in words."""
+    return "nobody was left to send or to receive" if load.fan_out else "no connection was left"
+
+
+def fan_out_refusal(load: LoadSpec) -> str:
+    """Return why one connection cannot send to all others under this load, in words, or an empty text."""
+    if load.connections < 2:
+        return "needs at least 2 connections: one sends, the others receive"
+    for key in ("idle_connections", "slow_connections", "requests_per_connection"):
+        if getattr(load, key):
+            return f"does not go with {key}: leave it out"
+    if load.parts > 1:
+        return "needs one generator: each sees its own connections only"
+    return ""
 
 
 def sequence_offset(connection: int) -> int:
