@@ -145,8 +145,8 @@ class LoadSpec:
         if self.think_time_s and self.arrivals.open_loop:
             raise ValueError("think_time_s belongs to a closed loop: leave it out, or leave the rate out")
         self._check_connections()
-        if self.fan_out and (reason := fan_out_refusal(self)):
-            raise ValueError(f"fan_out {reason}")
+        if self.fan_out:
+            self._check_fan_out()
 
     def _check_connections(self) -> None:
         if self.host.startswith(UNIX):
@@ -167,6 +167,18 @@ class LoadSpec:
             raise ValueError(f"slow_connections is {self.slow_connections}, must be at least 0")
         if (self.slow_connections > 0) != (self.slow_bytes_per_s > 0):
             raise ValueError("slow_connections and slow_bytes_per_s belong together: both above 0, or neither")
+
+    def _check_fan_out(self) -> None:
+        reason = fan_out_refusal(
+            self.connections,
+            idle_connections=self.idle_connections,
+            slow_connections=self.slow_connections,
+            requests_per_connection=self.requests_per_connection,
+        )
+        if reason:
+            raise ValueError(f"fan_out: {reason}")
+        if self.parts > 1:
+            raise ValueError("fan_out needs one generator: each sees its own connections only")
 
     def slow_reading(self) -> tuple[int, int]:
         """Return how many bytes a slow reader reads at most at once, and how many nanoseconds it then reads nothing."""
@@ -200,16 +212,18 @@ def left_without(load: LoadSpec) -> str:
     return "nobody was left to send or to receive" if load.fan_out else "no connection was left"
 
 
-def fan_out_refusal(load: LoadSpec) -> str:
-    """Return why one connection cannot send to all others under this load, in words, or an empty text."""
-    if load.connections < 2:
-        return "needs at least 2 connections: one sends, the others receive"
-    for key in ("idle_connections", "slow_connections", "requests_per_connection"):
-        if getattr(load, key):
-            return f"does not go with {key}: leave it out"
-    if load.parts > 1:
-        return "needs one generator: each sees its own connections only"
-    return ""
+def fan_out_refusal(connections: int, **others: int) -> str:
+    """Return why one connection cannot send to all others, in words, or an empty text.
+
+    Args:
+        connections: Active connections.
+        others: What goes with requests that are answered on their own connection only, by name; 0 where it is not used.
+    """
+    if connections < 2:
+        return f"one connection sends and the others receive, so connections must be at least 2 (it is {connections})"
+    return next(
+        (f"{name} is {value:,}, must be 0: the others only receive" for name, value in others.items() if value), ""
+    )
 
 
 def sequence_offset(connection: int) -> int:
