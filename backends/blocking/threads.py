@@ -67,7 +67,7 @@ def start_thread(connection: socket.socket, server: Server, live: set[socket.soc
 def run(connection: socket.socket, server: Server, live: set[socket.socket]) -> None:
     """Serve one connection from its first byte to its close."""
     try:
-        Conversation(connection, server.new_session()).carry()
+        Connection(connection, server.new_session()).carry()
     except ConnectionLostError:
         pass
     except Exception:
@@ -81,7 +81,7 @@ class ConnectionLostError(Exception):
     """The connection broke: a reset, a broken pipe, a time-out of TCP."""
 
 
-class Conversation:
+class Connection:
     """One connection and its session. Its own thread waits in recv, so whoever notifies it sends in its place.
 
     One thread at a time has its turn with the session and sends. Who notifies waits for nobody, as it has others to
@@ -89,10 +89,10 @@ class Conversation:
     left to a new thread, which may wait for it.
     """
 
-    __slots__ = ("closed", "connection", "notified", "session", "turn")
+    __slots__ = ("closed", "notified", "session", "socket", "turn")
 
-    def __init__(self, connection: socket.socket, session: Session) -> None:
-        self.connection = connection
+    def __init__(self, accepted: socket.socket, session: Session) -> None:
+        self.socket = accepted
         self.session = session
         self.turn = threading.Lock()
         self.notified = self.closed = False
@@ -110,16 +110,16 @@ class Conversation:
             with self.turn:
                 self.closed = True
                 self.session.closed()
-                self.connection.close()  # in turn: nobody may send to the next connection that has this descriptor
+                self.socket.close()  # in turn: nobody may send to the next connection that has this descriptor
 
     def converse(self) -> None:
         """Receive and answer, in the connection's own thread."""
-        connection, session, turn = self.connection, self.session, self.turn
-        recv, sendall, receive = connection.recv, connection.sendall, session.receive
+        session, turn = self.session, self.turn
+        recv, sendall, receive = self.socket.recv, self.socket.sendall, session.receive
         ended = False
         while True:
             data = None
-            if session.wake_at is None or happens(connection, session.wake_at, 0 if ended else select.POLLIN):
+            if session.wake_at is None or happens(self.socket, session.wake_at, 0 if ended else select.POLLIN):
                 if ended:
                     return
                 try:
@@ -168,7 +168,7 @@ class Conversation:
             self.end()
             return b""
         try:
-            return data[self.connection.send(data, socket.MSG_DONTWAIT) :] if data else b""
+            return data[self.socket.send(data, socket.MSG_DONTWAIT) :] if data else b""
         except BlockingIOError:
             return data
         except OSError:
@@ -177,14 +177,14 @@ class Conversation:
     def send_later(self, data: bytes) -> None:
         """Send these bytes, however long that takes, and pass the turn on."""
         with contextlib.suppress(OSError):
-            self.connection.sendall(data)
+            self.socket.sendall(data)
         self.turn.release()
         self.wake_notified()
 
     def end(self) -> None:
         """Have the connection's own thread end it."""
         self.closed = True
-        shut_down(self.connection)
+        shut_down(self.socket)
 
 
 def happens(connection: socket.socket, deadline: float, events: int) -> bool:

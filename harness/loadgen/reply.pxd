@@ -9,7 +9,8 @@ from posix.time cimport CLOCK_MONOTONIC
 from harness.loadgen.counting cimport count_value
 from harness.loadgen.head cimport BODY, restart_head, take_head
 from harness.loadgen.load cimport (
-    CLOSED, CONTROL, EVENTS, GRACE, OPENING, RECEIVE_BYTES, SHOWN, SLICES, WINDOW, WRONG, Connection, Fault, Load, Publication,
+    CLOSED, CONTROL, EVENTS, GRACE, OPENING, RECEIVE_BYTES, SHOWN, SLICES, WINDOW, WRONG, Connection, Fault, Load,
+    Publication,
 )
 from harness.loadgen.pace cimport (
     can_take, close_window, enlist, notice, pause, rest, send_owed, take_waiting,

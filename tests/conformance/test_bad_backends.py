@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness.conformance
+import harness.notification
 import harness.peer
 from backends.find import read_backend
 from harness.conformance import CHECKS, Check, CheckFailedError, CheckSkippedError, run_check
@@ -93,7 +94,7 @@ FAILS = {
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failing takes as long as the checks are patient."""
-    for module in (harness.peer, harness.conformance):
+    for module in (harness.peer, harness.conformance, harness.notification):
         monkeypatch.setattr(module, "PATIENCE_S", 2.0)
     monkeypatch.setattr(harness.peer, "STUCK_S", 0.6)
 
