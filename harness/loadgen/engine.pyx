@@ -198,7 +198,8 @@ cdef void measure(Load *load) noexcept nogil:
         if load.phase == WINDOW and load.now >= load.end:
             close_window(load)
         if load.phase == GRACE and (
-            (load.outstanding == 0 and settled(load) and load.taken == load.noticed and load.changing == 0) or load.now >= load.give_up
+            (load.outstanding == 0 and settled(load) and load.taken == load.noticed and load.changing == 0)
+            or load.now >= load.give_up
         ):
             break
         if load.open_active == 0:
