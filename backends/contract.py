@@ -16,6 +16,13 @@ to stop. What it owes each connection, checked by `muxbench check` and the confo
 * **Reset.** A connection that breaks is forgotten; the others never notice.
 * **Time.** After each `receive`, `wake` and `eof` the session's `wake_at` is read; `wake` is called at that time or
   soon after. To call it early is harmless.
+* **Notification**, owed by backends that declare `"notify": True`, which alone carry sessions that send unasked:
+  `session.opened(notify)` is called once, before anything else, and `session.closed()` once, after everything else.
+  Soon after `notify()` was called, `wake` is, but not while the peer has to read first (see backpressure): what it has
+  in store for one that does not read, a session can bound and a backend cannot. `notify` is called from within another
+  session's method, so in a thread that the backend drives it from; it neither waits for anybody nor raises, and does
+  nothing once the connection is closed. No two methods of a session run at the same time. The `wake_at` of a session
+  that notifies is always None.
 * **A session that raises** ends its own connection only; the traceback goes to standard error.
 * **Out of descriptors** (EMFILE, ENFILE, ENOBUFS, ENOMEM from accept): neither dying nor spinning. Established
   connections are served on, and accepting resumes when there are descriptors again.
@@ -72,6 +79,7 @@ class Traits:
         max_connections: Connections it can serve at once, or None.
         faults: Checks of the contract (see `muxbench check`) that it is known to fail, each with the reason.
         transports: Those of `TRANSPORTS` that it serves when its listener is of that kind.
+        notify: Whether it carries sessions that send unasked: see notification above.
         options: The backend's own settings by name, with their usual values: numbers or texts.
     """
 
@@ -84,6 +92,7 @@ class Traits:
     max_connections: int | None = None
     faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transports: tuple[str, ...] = TRANSPORTS
+    notify: bool = False
     options: Mapping[str, Option] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -117,6 +126,8 @@ class Traits:
         transports = values["transports"] = tuple(values.get("transports", TRANSPORTS))
         if not transports or not set(transports) <= set(TRANSPORTS):
             raise BackendError(f"TRAITS['transports'] must be some of {', '.join(TRANSPORTS)}")
+        if not isinstance(values.get("notify", False), bool):
+            raise BackendError("TRAITS['notify'] must be True or False")
         faults = values.get("faults", {})
         if not isinstance(faults, dict) or not all(isinstance(text, str) for text in (*faults, *faults.values())):
             raise BackendError("TRAITS['faults'] must be a dictionary of checks and reasons")

@@ -13,6 +13,7 @@ TRAITS = {
     "name": "template",
     "family": "readiness",
     "summary": "another way to wait for readiness",
+    "notify": True,
 }
 
 

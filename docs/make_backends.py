@@ -59,6 +59,8 @@ def _described(backend: Backend, measured: dict[str, Any]) -> dict[str, Any]:
         limits.append(f"{traits.max_connections:,} connections")
     if "unix" not in traits.transports and traits.family != "external":
         limits.append("TCP only, no Unix sockets")
+    if not traits.notify and traits.family != "external":
+        limits.append("no session that sends unasked, so no fan-out")
     return {
         "family": traits.family,
         "name": traits.name,

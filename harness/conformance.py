@@ -16,7 +16,14 @@ from pathlib import Path
 import psutil
 
 from backends.find import Backend
-from harness.peer import PATIENCE_S, CheckFailedError, Peer
+from harness.notification import (
+    notified_by_all_at_once,
+    notified_peer_that_never_reads,
+    notified_peers_that_break,
+    notified_while_silent,
+    sessions_know_that_they_are_closed,
+)
+from harness.peer import MEMORY_BYTES, PATIENCE_S, PEER_BUFFER_BYTES, CheckFailedError, Peer, memory_of
 from harness.process import ChildFailedError, ServerProcess
 from harness.servers import start_server
 from scenarios.exchanges.conformance import flood
@@ -24,9 +31,6 @@ from scenarios.exchanges.rpc import LENGTH, REQUEST
 
 SMALL_BUFFER_BYTES = 4096
 """As SO_SNDBUF of the listener it makes writes fall short: with its usual buffers loopback swallows megabytes."""
-
-PEER_BUFFER_BYTES = 64 * 1024
-"""Kernel buffers of a peer that reads slowly or not at all."""
 
 MUCH_BYTES = 32 * 1024 * 1024
 """More than all kernel buffers between a peer that does not read and a server hold together (tcp_rmem, tcp_wmem in
@@ -37,9 +41,6 @@ REPLY_BYTES = 8 * 1024 * 1024
 
 HALF_OPEN = 1000
 """Peers of the check with half-open connections."""
-
-MEMORY_BYTES = 6 * 1024 * 1024
-"""What a server's resident memory may grow by while one peer does not read."""
 
 
 SPARE_THREADS = 10
@@ -59,6 +60,7 @@ class Check:
         connections: How many it opens at once.
         send_buffer_bytes: SO_SNDBUF of the listener; None leaves the system's. An external server makes its own.
         exchange: What the server runs.
+        notify: Whether it is about notification, which a backend need not have.
         by_echo: Whether it sends no commands, so that any server of the exchange "echo" can be checked.
     """
 
@@ -66,6 +68,7 @@ class Check:
     connections: int = 2
     send_buffer_bytes: int | None = None
     exchange: str = "conformance"
+    notify: bool = False
     by_echo: bool = False
 
     @property
@@ -131,6 +134,8 @@ def refuse_inapplicable(check: Check, backend: Backend) -> None:
     if program is not None and not (check.by_echo and "echo" in program.exchanges):
         served = ", ".join(program.exchanges)
         raise CheckSkippedError(f"speaks the exchange {check.exchange}; the backend declares exchanges {served}")
+    if check.notify and not traits.notify:
+        raise CheckSkippedError("is about sessions that send unasked; the backend does not declare notify")
     if check.name in traits.faults:
         raise CheckSkippedError(f"a known fault: {traits.faults[check.name]}")
     if traits.max_connections is not None and traits.max_connections < check.connections:
@@ -142,11 +147,6 @@ def refuse_inapplicable(check: Check, backend: Backend) -> None:
 def text_of(size_bytes: int) -> bytes:
     """Return numbered lines of 1 KiB, together of this size, so that a lost or moved part shows."""
     return b"".join(b"%015d %s\n" % (number, b"x" * 1007) for number in range(size_bytes // 1024))
-
-
-def memory_of(server: ServerProcess) -> int:
-    """Return the server's resident memory in bytes."""
-    return int(psutil.Process(server.pid).memory_info().rss)
 
 
 def push_until_stuck(server: ServerProcess, peer: Peer, text: bytes) -> int:
@@ -588,6 +588,19 @@ CHECKS = (
     Check(late_reply_to_a_busy_peer),
     Check(a_thousand_half_open_connections, connections=HALF_OPEN + 1, by_echo=True),
     Check(garbage, exchange="rpc"),
+    Check(notified_while_silent, connections=4, exchange="broadcast", notify=True),
+    Check(
+        notified_by_all_at_once, connections=4, send_buffer_bytes=SMALL_BUFFER_BYTES, exchange="broadcast", notify=True
+    ),
+    Check(
+        notified_peer_that_never_reads,
+        connections=4,
+        send_buffer_bytes=SMALL_BUFFER_BYTES,
+        exchange="broadcast",
+        notify=True,
+    ),
+    Check(notified_peers_that_break, connections=5, exchange="broadcast", notify=True),
+    Check(sessions_know_that_they_are_closed, connections=11, notify=True),
     Check(descriptors_run_out, connections=40, by_echo=True),
     Check(stop_with_open_connections, connections=3),
     Check(stop_with_a_peer_that_never_reads, send_buffer_bytes=SMALL_BUFFER_BYTES),

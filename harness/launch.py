@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import machine
 from harness.loadgen.engines import default_engine
-from harness.plan import Candidate, Plan, make_plan
+from harness.plan import Candidate, Plan, PlanError, make_plan
 from harness.run import Observer, Run
 from harness.scenario import Scenario
 from harness.stopping import Enough
@@ -76,10 +76,11 @@ def prepare(
         generators: Generator processes for each cell.
 
     Raises:
-        PlanError: There is nothing to measure.
+        PlanError: There is nothing to measure, or it needs a single generator.
         LookupError: There is no such exchange.
     """
-    load_exchange(scenario.exchange)
+    if load_exchange(scenario.exchange).fan_out and generators > 1:
+        raise PlanError(f"{scenario.exchange} needs one generator, because each sees its own connections only")
     plan = make_plan(scenario, [each for each in candidates if not each.unavailable], machine.raise_descriptor_limit())
     engine = generator or default_engine()
     cpus = machine.split_cpus(generators)

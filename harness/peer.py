@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from types import TracebackType
 
+import psutil
+
+from harness.process import ServerProcess
 from scenarios.exchanges.conformance import COMMAND
 
 PATIENCE_S = 10.0
@@ -16,6 +19,12 @@ PATIENCE_S = 10.0
 
 STUCK_S = 0.3
 """A server that has taken nothing for so long has stopped reading, in seconds."""
+
+PEER_BUFFER_BYTES = 64 * 1024
+"""Kernel buffers of a peer that reads slowly or not at all."""
+
+MEMORY_BYTES = 6 * 1024 * 1024
+"""What a server's resident memory may grow by while one peer does not read."""
 
 
 class CheckFailedError(Exception):
@@ -153,6 +162,11 @@ class Peer:
         finally:
             self.socket.settimeout(PATIENCE_S)
         return at
+
+
+def memory_of(server: ServerProcess) -> int:
+    """Return the server's resident memory in bytes."""
+    return int(psutil.Process(server.pid).memory_info().rss)
 
 
 def difference(expected: bytes, data: bytes, offset: int) -> str:

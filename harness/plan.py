@@ -9,7 +9,9 @@ from pathlib import Path
 from backends.contract import BackendError, Option
 from backends.find import Backend, find_backends, read_backend
 from backends.plugins import find_plugins
+from harness.loadgen.spec import fan_out_refusal
 from harness.scenario import Point, Scenario, nearest, points
+from scenarios.session import load_exchange
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -184,16 +186,41 @@ def make_plan(scenario: Scenario, candidates: Sequence[Candidate], descriptor_li
 
     Raises:
         PlanError: There is nothing to measure.
+        LookupError: There is no such exchange.
     """
     if not candidates:
         raise PlanError("none of the backends is available here; `muxbench list` tells why")
+    fan_out = load_exchange(scenario.exchange).fan_out
     cells = {
         point: [
-            Cell(candidate, point, refusal(candidate, scenario, point, descriptor_limit)) for candidate in candidates
+            Cell(
+                candidate,
+                point,
+                (refusal_to_fan_out(candidate, scenario, point) if fan_out else "")
+                or refusal(candidate, scenario, point, descriptor_limit),
+            )
+            for candidate in candidates
         ]
         for point in points(scenario)
     }
     return Plan(scenario, cells)
+
+
+def refusal_to_fan_out(candidate: Candidate, scenario: Scenario, point: Point) -> str:
+    """Return why this backend is not measured at this point of a scenario with fan-out, or an empty text."""
+    backend = candidate.backend
+    if backend.program is None and not backend.traits.notify:
+        return f"{backend.traits.name} does not declare notify, so it cannot send unasked as {scenario.exchange} does"
+    if candidate.workers > 1:
+        return f"{scenario.exchange} reaches the connections of its own process only: leave workers out"
+    if point.reply_delay_us:
+        return f"{scenario.exchange} has no replies to delay: leave reply_delay out"
+    return fan_out_refusal(
+        point.connections,
+        idle_connections=point.idle_connections,
+        slow_connections=point.slow_connections,
+        requests_per_connection=point.requests_per_connection,
+    )
 
 
 def refusal(candidate: Candidate, scenario: Scenario, point: Point, descriptor_limit: int) -> str:

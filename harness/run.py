@@ -220,6 +220,7 @@ class Run:
             connections_per_s=load.connections_per_second,
             slow_connections=point.slow_connections,
             slow_bytes_per_s=load.slow_rate if point.slow_connections else 0,
+            fan_out=self._exchange.fan_out,
         )
 
     def _arrivals(self, rate_rps: float) -> Arrivals:
@@ -239,11 +240,14 @@ class Run:
 
     def _conditions(self, point: Point) -> Conditions:
         request = self._exchange.conversation(point.message_size).request
+        session = self._exchange.new_session()
+        reply_size = len(session.receive(request.stamped(0))) or 1
+        session.closed()
         return Conditions(
             reply_delay_s=point.reply_delay_us / 1e6,
             work_spins=round(point.cpu_work_us / 1e6 * self._spins_per_s),
             # What a session really sends: the generator's half may leave out a head that varies.
-            reply_size=len(self._exchange.new_session().receive(request.stamped(0))) or 1,
+            reply_size=reply_size,
         )
 
     def _warm_up(self, generator: Generators) -> None:

@@ -89,6 +89,14 @@ class WorkingSession(Session):
         """When the session within is to be woken."""
         return self._session.wake_at
 
+    def opened(self, notify: Callable[[], object]) -> None:
+        """Let the session within know."""
+        self._session.opened(notify)
+
+    def closed(self) -> None:
+        """Let the session within know."""
+        self._session.closed()
+
     def receive(self, data: bytes) -> bytes:
         """Let the session within receive, and work for its replies."""
         return self._worked(self._session.receive(data))

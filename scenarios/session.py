@@ -26,6 +26,17 @@ class Session:
 
     wake_at: float | None = None
 
+    def opened(self, notify: Callable[[], object]) -> None:
+        """Take note that the connection is open, and of what to call in order to be woken although nothing arrived.
+
+        Args:
+            notify: Has `wake` called soon, once all that was returned before is sent. The sessions of a process call
+                each other's from within their own methods, so in whichever thread their backend drives them.
+        """
+
+    def closed(self) -> None:
+        """Take note that the connection is no more, however it ended: nothing else is called from now on."""
+
     def receive(self, data: bytes) -> bytes:
         """Take bytes that arrived (never empty, split anyhow) and return what to send now, possibly nothing."""
         raise NotImplementedError
@@ -109,12 +120,16 @@ class Exchange:
         summary: One line for people.
         new_session: Makes the server's half of a new connection.
         conversation: Makes the generator's half for a message size in bytes.
+        fan_out: Whether the server passes a request on to all its other connections, unasked, instead of answering it:
+            the reply is what each of them must receive. The first message of a connection is answered to itself alone.
+            Only a backend that declares `notify` carries such sessions, and only in one process.
     """
 
     name: str
     summary: str
     new_session: Callable[[], Session]
     conversation: Callable[[int], Conversation]
+    fan_out: bool = False
 
 
 def load_exchange(name: str) -> Exchange:

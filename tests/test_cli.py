@@ -61,6 +61,22 @@ def verdicts(run: Run, backend: str) -> list[str]:
     return [verdict.kind for record in run.records if record.backend == backend for verdict in record.verdicts]
 
 
+def test_fan_out_is_measured_and_refused_where_it_cannot_be(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    size = ["--connections", "1,5", "--duration", "50ms", "--rounds", "1"]
+    done = muxbench("run", "fan-out", "--backend", "epoll,threads,prefork", *size, "--output", folder)
+    assert done.returncode == 0, done.stderr
+    assert "prefork does not declare notify" in done.stdout
+    assert "connections must be at least 2 (it is 1)" in done.stdout
+    measured = [record for record in read_run(folder).records if record.result is not None]
+    assert {(record.backend, record.point["connections"]) for record in measured} == {("epoll", 5), ("threads", 5)}
+    for record in measured:
+        assert record.result is not None
+        assert record.result.errors == {}
+        assert record.result.replied > 0
+        assert record.result.sent == record.result.replied + record.result.in_flight
+
+
 def test_a_small_run_measures_records_and_reports(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = muxbench("run", "quick", "--backend", "epoll,threads", *SHORT, "--output", folder)

@@ -1,18 +1,20 @@
 """Planning: which cells there are, and which are refused before anything starts."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from backends.contract import Traits
 from backends.find import Backend
+from harness.launch import prepare
 from harness.plan import Candidate, PlanError, choose_backends, choose_forms, make_plan
-from harness.scenario import Load, Scenario
+from harness.scenario import Load, Scenario, ServiceConditions
 
 MINE = 'TRAITS = {"name": "mine", "family": "readiness", "summary": "s"}\ndef serve(server): ...\n'
 
 
-def candidate(**limits: int) -> Candidate:
+def candidate(**limits: object) -> Candidate:
     return Candidate(Backend(Traits("some", "readiness", "s", **limits), Path("some.py")), {}, "")  # type: ignore[arg-type]
 
 
@@ -50,6 +52,55 @@ def test_a_transport_is_refused_for_backends_that_do_not_serve_it() -> None:
     ]
 
 
+def fan_out_refusals(plan_for: Candidate, **load: object) -> list[str]:
+    asked = Scenario(name="s", summary="s", exchange="broadcast", load=Load(**{"connections": 10, **load}))  # type: ignore[arg-type]
+    return [cell.refusal for cells in make_plan(asked, [plan_for], 100_000).cells.values() for cell in cells]
+
+
+def test_fan_out_needs_a_backend_that_declares_notify() -> None:
+    assert fan_out_refusals(candidate(notify=True)) == [""]
+    assert fan_out_refusals(candidate()) == [
+        "some does not declare notify, so it cannot send unasked as broadcast does"
+    ]
+
+
+def test_fan_out_needs_somebody_to_receive() -> None:
+    alone, two = fan_out_refusals(candidate(notify=True), connections=[1, 2])
+    assert "at least 2" in alone
+    assert two == ""
+
+
+@pytest.mark.parametrize(
+    "load",
+    [{"idle_connections": 5}, {"slow_connections": 5, "slow_rate": 100}, {"requests_per_connection": 5}],
+    ids=lambda load: next(iter(load)),
+)
+def test_fan_out_is_refused_beside_what_only_replies_make_sense_for(load: dict[str, int]) -> None:
+    (words,) = fan_out_refusals(candidate(notify=True), **load)
+    assert words.startswith(f"{next(iter(load))} is 5, must be 0")
+
+
+def test_fan_out_reaches_one_process_only() -> None:
+    (words,) = fan_out_refusals(dataclasses.replace(candidate(notify=True), workers=2))
+    assert "leave workers out" in words
+    asked = Scenario(name="s", summary="s", exchange="broadcast", load=Load(connections=10))  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match="one generator"):
+        prepare(asked, [candidate(notify=True)], generators=2)
+
+
+def test_replies_that_there_are_none_of_cannot_be_delayed() -> None:
+    conditions = ServiceConditions(reply_delay="1 ms")  # type: ignore[arg-type]
+    asked = Scenario(
+        name="s",
+        summary="s",
+        exchange="broadcast",
+        load=Load(connections=2),
+        conditions=conditions,  # type: ignore[arg-type]
+    )
+    ((cell,),) = make_plan(asked, [candidate(notify=True)], 1000).cells.values()
+    assert "no replies to delay" in cell.refusal
+
+
 def test_too_low_a_descriptor_limit_is_refused_with_the_number_needed() -> None:
     (words,) = refusals(candidate(), [1000], descriptors=1000)
     assert "1,032" in words
@@ -84,6 +135,7 @@ def test_a_file_is_a_backend_too(tmp_path: Path) -> None:
         (MINE.replace('"family"', '"famly"'), "unknown key 'famly'"),
         (MINE.replace('"s"', "3"), "'summary'"),
         (MINE.replace('"s"', '"s", "max_connections": "many"'), "'max_connections'"),
+        (MINE.replace('"s"', '"s", "notify": "yes"'), "'notify'"),
     ],
 )
 def test_a_file_that_is_no_backend_is_refused_with_its_name(tmp_path: Path, source: str | None, words: str) -> None:

@@ -15,6 +15,7 @@ TRAITS = {
     "name": "thread-pool",
     "family": "blocking",
     "summary": "threads started beforehand, each serves one connection after the other",
+    "notify": True,
     "platforms": ["linux", "darwin"],
     "max_connections": 1024,
     "options": {"threads": 1024},

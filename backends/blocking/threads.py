@@ -5,6 +5,7 @@ memory, and under load a switch of context and of the interpreter's lock. Only a
 thread wait in poll(2), with a timeout, instead of recv(2): a socket timeout would make the descriptor non-blocking.
 """
 
+import contextlib
 import select
 import socket
 import sys
@@ -19,6 +20,7 @@ TRAITS = {
     "name": "threads",
     "family": "blocking",
     "summary": "a thread per connection that waits in recv and send",
+    "notify": True,
     "platforms": ["linux", "darwin"],
 }
 
@@ -65,7 +67,7 @@ def start_thread(connection: socket.socket, server: Server, live: set[socket.soc
 def run(connection: socket.socket, server: Server, live: set[socket.socket]) -> None:
     """Serve one connection from its first byte to its close."""
     try:
-        converse(connection, server.new_session())
+        Connection(connection, server.new_session()).carry()
     except ConnectionLostError:
         pass
     except Exception:
@@ -79,31 +81,110 @@ class ConnectionLostError(Exception):
     """The connection broke: a reset, a broken pipe, a time-out of TCP."""
 
 
-def converse(connection: socket.socket, session: Session) -> None:
-    """Carry one session until its peer has finished and everything owed is sent.
+class Connection:
+    """One connection and its session. Its own thread waits in recv, so whoever notifies it sends in its place.
 
-    Raises:
-        ConnectionLostError: The connection broke.
+    One thread at a time has its turn with the session and sends. Who notifies waits for nobody, as it has others to
+    notify: if it is somebody's turn, that one wakes the session afterwards; and what the peer does not take at once is
+    left to a new thread, which may wait for it.
     """
-    recv, sendall, receive = connection.recv, connection.sendall, session.receive
-    ended = False
-    while True:
-        if session.wake_at is not None and not happens(connection, session.wake_at, 0 if ended else select.POLLIN):
-            reply = session.wake()
-        elif ended:
-            return
-        else:
-            try:
-                data = recv(READ_SIZE)
-            except OSError as error:
-                raise ConnectionLostError from error
-            ended = not data
-            reply = receive(data) if data else session.eof()
-        if reply:
-            try:
-                sendall(reply)
-            except OSError as error:
-                raise ConnectionLostError from error
+
+    __slots__ = ("closed", "notified", "session", "socket", "turn")
+
+    def __init__(self, accepted: socket.socket, session: Session) -> None:
+        self.socket = accepted
+        self.session = session
+        self.turn = threading.Lock()
+        self.notified = self.closed = False
+
+    def carry(self) -> None:
+        """Carry the session until its peer has finished and everything owed is sent.
+
+        Raises:
+            ConnectionLostError: The connection broke.
+        """
+        self.session.opened(self.notify)
+        try:
+            self.converse()
+        finally:
+            with self.turn:
+                self.closed = True
+                self.session.closed()
+                self.socket.close()  # in turn: nobody may send to the next connection that has this descriptor
+
+    def converse(self) -> None:
+        """Receive and answer, in the connection's own thread."""
+        session, turn = self.session, self.turn
+        recv, sendall, receive = self.socket.recv, self.socket.sendall, session.receive
+        ended = False
+        while True:
+            data = None
+            if session.wake_at is None or happens(self.socket, session.wake_at, 0 if ended else select.POLLIN):
+                if ended:
+                    return
+                try:
+                    data = recv(READ_SIZE)
+                except OSError as error:
+                    raise ConnectionLostError from error
+                ended = not data
+            with turn:
+                if self.closed:
+                    return
+                reply = session.wake() if data is None else receive(data) if data else session.eof()
+                if reply:
+                    try:
+                        sendall(reply)
+                    except OSError as error:
+                        raise ConnectionLostError from error
+            if self.notified:
+                self.wake_notified()
+
+    def notify(self) -> None:
+        """Have the session woken, now or after the turn of another thread."""
+        self.notified = True
+        self.wake_notified()
+
+    def wake_notified(self) -> None:
+        """Wake the session and send what it has in store, unless it is somebody's turn."""
+        while self.notified and self.turn.acquire(blocking=False):
+            self.notified = False
+            unsent = b"" if self.closed else self.send_at_once()
+            if unsent:
+                try:
+                    threading.Thread(target=self.send_later, args=(unsent,), daemon=True).start()
+                except RuntimeError as error:
+                    print(f"connection closed: {error} beside {threading.active_count()}", file=sys.stderr)
+                    self.end()
+                else:
+                    return  # it is that thread's turn now
+            self.turn.release()
+
+    def send_at_once(self) -> bytes:
+        """Wake the session, send what its peer takes without waiting, and return the rest."""
+        try:
+            data = self.session.wake()
+        except Exception:
+            report_session_failure()
+            self.end()
+            return b""
+        try:
+            return data[self.socket.send(data, socket.MSG_DONTWAIT) :] if data else b""
+        except BlockingIOError:
+            return data
+        except OSError:
+            return b""  # it broke, as recv tells its own thread
+
+    def send_later(self, data: bytes) -> None:
+        """Send these bytes, however long that takes, and pass the turn on."""
+        with contextlib.suppress(OSError):
+            self.socket.sendall(data)
+        self.turn.release()
+        self.wake_notified()
+
+    def end(self) -> None:
+        """Have the connection's own thread end it."""
+        self.closed = True
+        shut_down(self.socket)
 
 
 def happens(connection: socket.socket, deadline: float, events: int) -> bool:

@@ -16,6 +16,7 @@ TRAITS = {
     "name": "io_uring",
     "family": "completion",
     "summary": "io_uring: requests in shared memory, multishot receives into provided buffers",
+    "notify": True,
     "platforms": ["linux"],
 }
 
@@ -37,6 +38,7 @@ class Proactor:
         self.handlers: dict[int, Callable[[int, int], None]] = {}
         self.connections: set[Connection] = set()
         self.answering: list[Connection] = []
+        self.notified: list[Connection] = []
         self.timers: list[tuple[float, int, Callable[[float], None]]] = []
         self.numbers = itertools.count(1)
         self.running = True
@@ -44,6 +46,7 @@ class Proactor:
     def run(self) -> None:
         """Serve until told to stop."""
         ring, handlers, timers, answering = self.ring, self.handlers, self.timers, self.answering
+        notified = self.notified
         complete, handler_of, monotonic = ring.complete, handlers.get, time.monotonic
         ring.poll(self.server.stop_fd, select.POLLIN, self.token_of(self.stop))
         self.accept_token = self.token_of(self.accepted)
@@ -59,6 +62,9 @@ class Proactor:
                 while timers and timers[0][0] <= monotonic():
                     due, _, call = heapq.heappop(timers)
                     call(due)
+                for connection in notified:  # grows meanwhile if one that is woken notifies others
+                    connection.wake_notified()
+                notified.clear()
                 for connection in answering:
                     connection.flush()
                 answering.clear()
@@ -114,6 +120,7 @@ class Connection:
         "fd",
         "holding",
         "in_flight",
+        "notified",
         "open",
         "owed",
         "proactor",
@@ -136,11 +143,12 @@ class Connection:
         self.take, self.send_at_once = proactor.ring.take, proactor.ring.send_at_once
         self.receive_token, self.send_token = proactor.token_of(self.received), proactor.token_of(self.sent)
         self.open = True
-        self.receiving = self.stopping = self.holding = self.ended = False
+        self.receiving = self.stopping = self.holding = self.ended = self.notified = False
         self.owed = self.sent_last = b""
         self.in_flight: object = None
         self.unread: list[bytes] = []
         self.timer_at: float | None = None
+        session.opened(self.notify)
         self.proceed()
 
     def received(self, result: int, flags: int) -> None:
@@ -176,9 +184,23 @@ class Connection:
 
     def wake(self, due: float) -> None:
         """Wake the session, unless an earlier timer has taken this one's place."""
-        if not self.open or due != self.timer_at:
-            return
-        self.timer_at = None
+        if self.open and due == self.timer_at:
+            self.timer_at = None
+            self.answer_wake()
+
+    def notify(self) -> None:
+        """Have the session woken at the end of the loop's turn."""
+        self.notified = True
+        self.proactor.notified.append(self)
+
+    def wake_notified(self) -> None:
+        """Wake the session if it still wants to be, unless the peer has to read first."""
+        if self.notified and not self.holding and self.open:
+            self.notified = False
+            self.answer_wake()
+
+    def answer_wake(self) -> None:
+        """Send what the session has in store."""
         try:
             reply = self.session.wake()
         except Exception:
@@ -237,6 +259,7 @@ class Connection:
             self.holding = len(self.owed) > COPIED_BYTES
             while self.unread and not self.owed and self.open:
                 self.answer(self.unread.pop(0))
+            self.wake_notified()
             if self.owed:
                 self.flush()
             else:
@@ -262,6 +285,7 @@ class Connection:
         """Forget the connection. Its requests are cancelled first: they would keep the socket open."""
         if self.open:
             self.open = False
+            self.session.closed()
             proactor = self.proactor
             del proactor.handlers[self.receive_token], proactor.handlers[self.send_token]
             proactor.connections.discard(self)

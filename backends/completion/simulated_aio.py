@@ -33,6 +33,7 @@ TRAITS = {
     "name": "simulated-aio",
     "family": "completion",
     "summary": "blocking calls in a thread pool, completions delivered to one loop thread",
+    "notify": True,
     "platforms": ["linux", "darwin"],
     "max_connections": 16384,
 }
@@ -55,6 +56,7 @@ class Proactor:
         self.connections: set[Connection] = set()
         self.timers: list[tuple[float, int, Callable[[float], None]]] = []
         self.timers_made = 0
+        self.notified: list[Connection] = []
         self.accepting = False
         self.stopped = False
 
@@ -69,6 +71,9 @@ class Proactor:
             while timers and timers[0][0] <= monotonic():
                 due, _, call = heapq.heappop(timers)
                 call(due)
+            for connection in self.notified:  # grows meanwhile if one that is woken notifies others
+                connection.wake_notified()
+            self.notified.clear()
         for connection in list(self.connections):
             connection.close()
 
@@ -101,6 +106,7 @@ class Proactor:
             result.close()
         else:
             self.connections.add(connection)
+            connection.session.opened(connection.notify)
             connection.proceed(b"")
             if self.pool.exhausted:
                 connection.close()
@@ -125,6 +131,7 @@ class Connection:
     __slots__ = (
         "closed",
         "ended",
+        "notified",
         "proactor",
         "receive",
         "receiving",
@@ -142,7 +149,7 @@ class Connection:
         self.proactor, self.socket, self.session = proactor, connected, session
         self.submit, self.receive = proactor.pool.submit, session.receive
         self.recv, self.sendall = connected.recv, connected.sendall
-        self.receiving = self.sending = self.ended = self.closed = False
+        self.receiving = self.sending = self.ended = self.closed = self.notified = False
         self.unsent = b""
         self.timer_at: float | None = None
 
@@ -190,12 +197,27 @@ class Connection:
             return
         unsent, self.unsent = self.unsent, b""
         self.proceed(unsent)
+        self.wake_notified()
 
     def wake(self, due: float) -> None:
         """Wake the session, unless an earlier timer has taken this one's place."""
-        if self.closed or due != self.timer_at:
-            return
-        self.timer_at = None
+        if not self.closed and due == self.timer_at:
+            self.timer_at = None
+            self.answer_wake()
+
+    def notify(self) -> None:
+        """Have the session woken at the end of the loop's turn."""
+        self.notified = True
+        self.proactor.notified.append(self)
+
+    def wake_notified(self) -> None:
+        """Wake the session if it still wants to be, unless something is being sent: then that comes first."""
+        if self.notified and not self.sending and not self.closed:
+            self.notified = False
+            self.answer_wake()
+
+    def answer_wake(self) -> None:
+        """Send what the session has in store."""
         try:
             reply = self.session.wake()
         except Exception:
@@ -209,6 +231,7 @@ class Connection:
         if not self.receiving and not self.sending:
             self.closed = True
             self.socket.close()
+            self.session.closed()
             self.proactor.connections.discard(self)
             self.proactor.accept(0.0)
         elif not self.closed:

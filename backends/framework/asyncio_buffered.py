@@ -14,6 +14,7 @@ TRAITS = {
     "name": "asyncio-buffered",
     "family": "framework",
     "summary": "asyncio's BufferedProtocol callbacks on the default event loop",
+    "notify": True,
 }
 
 BUFFER = memoryview(bytearray(READ_SIZE))

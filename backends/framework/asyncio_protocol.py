@@ -18,6 +18,7 @@ TRAITS = {
     "name": "asyncio-protocol",
     "family": "framework",
     "summary": "asyncio's Protocol callbacks on the default event loop",
+    "notify": True,
 }
 
 
@@ -66,7 +67,7 @@ def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 class Connection(asyncio.Protocol):
     """Carries one session."""
 
-    __slots__ = ("ended", "live", "loop", "receive", "session", "timer", "timer_at", "transport")
+    __slots__ = ("ended", "live", "loop", "notified", "paused", "receive", "session", "timer", "timer_at", "transport")
 
     transport: asyncio.Transport
 
@@ -75,7 +76,7 @@ class Connection(asyncio.Protocol):
         self.live = live
         self.session = server.new_session()
         self.receive = self.session.receive
-        self.ended = False
+        self.ended = self.notified = self.paused = False
         self.timer: asyncio.TimerHandle | None = None
         self.timer_at = 0.0
 
@@ -83,12 +84,14 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self.transport = transport  # type: ignore[assignment] # a stream's transport reads and writes
         self.live.add(self)
+        self.session.opened(self.notify)
 
     def connection_lost(self, exception: Exception | None) -> None:  # noqa: ARG002
         """Forget the connection, whether it ended well or broke."""
         self.live.discard(self)
         if self.timer is not None:
             self.timer.cancel()
+        self.session.closed()
 
     def data_received(self, data: bytes) -> None:
         """Answer bytes."""
@@ -112,6 +115,17 @@ class Connection(asyncio.Protocol):
         """Answer because it is time."""
         self.timer = None
         self.answer(self.session.wake)
+
+    def notify(self) -> None:
+        """Have the session woken in the loop's next turn."""
+        self.notified = True
+        self.loop.call_soon(self.wake_notified)
+
+    def wake_notified(self) -> None:
+        """Wake the session if it still wants to be, unless the peer has to read first."""
+        if self.notified and not self.paused:
+            self.notified = False
+            self.answer(self.session.wake)
 
     def answer(self, call: Callable[[], bytes]) -> None:
         """Send what a call of the session returns, and close if that was all."""
@@ -148,10 +162,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read no more from a peer that does not read."""
+        self.paused = True
         if not self.ended:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read on. After the end there is nothing more to read, and reading again would report the end again."""
+        self.paused = False
         if not self.ended:
             self.transport.resume_reading()
+        self.wake_notified()

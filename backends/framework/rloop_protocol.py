@@ -12,6 +12,7 @@ TRAITS = {
     "name": "rloop",
     "family": "framework",
     "summary": "the same Protocol callbacks on rloop's event loop (Rust, mio)",
+    "notify": True,
     "requires": ["rloop"],
     "platforms": ["linux", "darwin"],
     "transports": ["tcp"],
@@ -24,6 +25,8 @@ TRAITS = {
         "no-leaks": "rloop 0.5 keeps the descriptors of connections that their peers closed",
         "raising-session": "transport.abort of rloop 0.5 leaves the connection open",
         "session-that-raises-when-woken": "transport.abort of rloop 0.5 leaves the connection open",
+        "notified-peer-that-never-reads": "transport.abort of rloop 0.5 leaves the connection open",
+        "sessions-know-that-they-are-closed": "rloop 0.5 does not report the end of the peer's bytes",
         "session-that-raises-at-the-end": "rloop 0.5 does not report the end of the peer's bytes",
     },
 }

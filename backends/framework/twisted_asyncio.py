@@ -9,6 +9,7 @@ TRAITS = {
     "name": "twisted-asyncio",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over an asyncio event loop",
+    "notify": True,
     "requires": ["twisted", "zope.interface"],
 }
 

@@ -17,6 +17,7 @@ TRAITS = {
     "name": "twisted-deferred",
     "family": "framework",
     "summary": "Twisted on epoll, each reply through a Deferred's callback/errback chain",
+    "notify": True,
     "requires": ["twisted", "zope.interface"],
     "platforms": ["linux"],
 }

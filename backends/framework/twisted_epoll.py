@@ -9,6 +9,7 @@ TRAITS = {
     "name": "twisted-epoll",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over epoll",
+    "notify": True,
     "requires": ["twisted", "zope.interface"],
     "platforms": ["linux"],
 }

@@ -9,6 +9,7 @@ TRAITS = {
     "name": "twisted-poll",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over poll",
+    "notify": True,
     "requires": ["twisted", "zope.interface"],
     "platforms": ["linux", "darwin"],
 }

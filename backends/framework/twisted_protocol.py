@@ -68,12 +68,13 @@ class Connection(Protocol):
     def __init__(self, reactor: Any, server: Server) -> None:  # noqa: ANN401
         self.reactor = reactor
         self.session = server.new_session()
-        self.ended = False
+        self.ended = self.lost = self.notified = self.paused = False
         self.timer: Any = None
 
     def connectionMade(self) -> None:  # noqa: N802
         """Begin."""
         self.transport.registerProducer(self, True)
+        self.session.opened(self.notify)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """Answer bytes."""
@@ -100,11 +101,24 @@ class Connection(Protocol):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        self.lost = True
+        self.session.closed()
 
     def wake(self) -> None:
         """Answer because it is time."""
         self.timer = None
         self.answer(self.session.wake)
+
+    def notify(self) -> None:
+        """Have the session woken in the reactor's next turn."""
+        self.notified = True
+        self.reactor.callLater(0, self.wake_notified)
+
+    def wake_notified(self) -> None:
+        """Wake the session if it still wants to be, unless the peer has to read first or is gone."""
+        if self.notified and not self.paused and not self.lost:
+            self.notified = False
+            self.answer(self.session.wake)
 
     def answer(self, call: Callable[[], bytes]) -> None:
         """Send what a call of the session returns, and close if that was all."""
@@ -131,18 +145,22 @@ class Connection(Protocol):
 
     def fail(self) -> None:
         """End the connection of a session that just raised."""
+        self.lost = True
         report_session_failure()
         self.transport.abortConnection()
 
     def pauseProducing(self) -> None:  # noqa: N802
         """Read no more from a peer that does not read."""
+        self.paused = True
         if not self.ended:
             self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:  # noqa: N802
         """Read on."""
+        self.paused = False
         if not self.ended:
             self.transport.resumeProducing()
+        self.wake_notified()
 
     def stopProducing(self) -> None:  # noqa: N802
         """The connection is lost: nothing more is to be written."""

@@ -9,6 +9,7 @@ TRAITS = {
     "name": "twisted-select",
     "family": "framework",
     "summary": "Twisted's Protocol callbacks on its reactor over select",
+    "notify": True,
     "requires": ["twisted", "zope.interface"],
     "max_descriptors": 1024,
 }

@@ -13,6 +13,7 @@ TRAITS = {
     "name": "uvloop",
     "family": "framework",
     "summary": "the same Protocol callbacks on uvloop's event loop (libuv)",
+    "notify": True,
     "requires": ["uvloop"],
     "platforms": ["linux", "darwin"],
 }

@@ -9,6 +9,7 @@ TRAITS = {
     "name": "epoll",
     "family": "readiness",
     "summary": "epoll, level-triggered; the kernel keeps the interest list",
+    "notify": True,
     "platforms": ["linux"],
 }
 

@@ -9,6 +9,7 @@ TRAITS = {
     "name": "epoll-et",
     "family": "readiness",
     "summary": "epoll, edge-triggered; every socket is drained until EAGAIN",
+    "notify": True,
     "platforms": ["linux"],
 }
 

@@ -10,6 +10,7 @@ TRAITS = {
     "name": "kqueue",
     "family": "readiness",
     "summary": "kqueue, level-triggered; the kernel keeps a filter for each event",
+    "notify": True,
     "platforms": ["darwin", "freebsd", "openbsd", "netbsd"],
 }
 

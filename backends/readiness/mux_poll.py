@@ -9,6 +9,7 @@ TRAITS = {
     "name": "poll",
     "family": "readiness",
     "summary": "poll; every wait hands over the whole interest list",
+    "notify": True,
     "platforms": ["linux", "darwin"],
 }
 

@@ -9,6 +9,7 @@ TRAITS = {
     "name": "select",
     "family": "readiness",
     "summary": "select; every wait scans bit sets of at most 1,024 descriptors",
+    "notify": True,
     "max_descriptors": 1024,
 }
 

@@ -9,6 +9,7 @@ TRAITS = {
     "name": "selectors",
     "family": "readiness",
     "summary": "the standard library's DefaultSelector, which asyncio waits with",
+    "notify": True,
 }
 
 FROM_SELECTORS = {

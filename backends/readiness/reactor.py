@@ -73,6 +73,7 @@ class Connection:
 
     __slots__ = (
         "_at_eof",
+        "_notified",
         "_on_readable",
         "_open",
         "_reactor",
@@ -98,8 +99,10 @@ class Connection:
         self._at_eof = False
         self._open = True
         self._wakes_at: float | None = None
+        self._notified = False
         self._on_readable = self._read_all if reactor.multiplexer.edge else self._read
         reactor.register(self.fd, READ, self._on_readable)
+        self._session.opened(self._notify)
 
     def close(self) -> None:
         """Forget the connection."""
@@ -107,6 +110,13 @@ class Connection:
             self._open = False
             self._reactor.forget(self)
             self._socket.close()
+            self._session.closed()
+
+    def wake_notified(self) -> None:
+        """Wake the session if it still wants to be, and nothing waits to be sent: else that comes first."""
+        if self._notified and self._open and not self._unsent:
+            self._notified = False
+            self._run(self._session.wake)
 
     def _read(self, _events: int) -> bool:
         """Read once and answer; return whether there may be more to read."""
@@ -188,6 +198,7 @@ class Connection:
             if self._unsent:
                 self._unsent = memoryview(b"")
                 self._reactor.modify(self.fd, READ, self._on_readable)
+                self.wake_notified()
         elif self._session.wake_at is None:
             self.close()
         else:
@@ -202,6 +213,10 @@ class Connection:
         self._unsent = unsent
         if self._session.wake_at is not None:
             self._wake_later(self._session.wake_at)
+
+    def _notify(self) -> None:
+        self._notified = True
+        self._reactor.notified.append(self)
 
     def _wake_later(self, when: float) -> None:
         if self._wakes_at is None or when < self._wakes_at:
@@ -221,11 +236,13 @@ class Reactor:
     Attributes:
         multiplexer: Who waits.
         new_session: Makes the session of a new connection.
+        notified: Connections whose sessions are to be woken at the end of this turn.
     """
 
     def __init__(self, server: Server, multiplexer: Multiplexer) -> None:
         self.multiplexer = multiplexer
         self.new_session = server.new_session
+        self.notified: list[Connection] = []
         self._listener = server.listener
         self._stop_fd = server.stop_fd
         self._running = True
@@ -240,13 +257,15 @@ class Reactor:
         self._resume_accepting()
         wait = self.multiplexer.wait
         callback_of = self._callbacks.get
-        timers = self._timers
+        timers, notified = self._timers, self.notified
         try:
             while self._running:
                 for fd, events in wait(self._run_timers() if timers else None):
                     callback = callback_of(fd)
                     if callback is not None:  # else it was closed by a callback just before
                         callback(events)
+                if notified:
+                    self._wake_notified()
         finally:
             for connection in list(self._connections):
                 connection.close()
@@ -282,7 +301,13 @@ class Reactor:
         now = time.monotonic()
         while timers and timers[0][0] <= now:
             heapq.heappop(timers)[2]()
+        self._wake_notified()
         return max(0.0, timers[0][0] - time.monotonic()) if timers else None
+
+    def _wake_notified(self) -> None:
+        for connection in self.notified:  # grows meanwhile if one that is woken notifies others
+            connection.wake_notified()
+        self.notified.clear()
 
     def _stop(self, _events: int) -> None:
         self._running = not is_readable(self._stop_fd)  # readiness may be spurious

@@ -11,6 +11,7 @@ TRAITS = {
     "name": "spin",
     "family": "readiness",
     "summary": "no multiplexer: tries every non-blocking socket again and again",
+    "notify": True,
     "faults": {
         "waiting-without-spinning": "it spins: that is what it shows",
         "waiting-for-a-reader-without-spinning": "it spins: that is what it shows",

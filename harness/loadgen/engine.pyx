@@ -11,7 +11,7 @@ which is safe because one thread does everything.
 import ipaddress
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport errno
+from libc.errno cimport EAGAIN, errno
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -22,21 +22,21 @@ from harness.loadgen.counting cimport count_value
 from harness.loadgen.head cimport BODY, Head, restart_head, take_head
 from harness.loadgen.load cimport (
     CONTROL, EVENTS, GRACE, KINDS, OPENING, RECEIVE_BYTES, SEND_BYTES, SLICES, SPIN_NS, START_BATCH, TIMED_OUT, WINDOW,
-    Connection, Fault, Load, Pause, Template,
+    Connection, Fault, Load, Pause, Publication, Template,
 )
 from harness.loadgen.pace cimport close_window, enlist, notice, pause, send_owed, wake_sleepers
 from harness.loadgen.reply cimport poll_events
 from harness.loadgen.system cimport (
     AF_INET, AF_INET6, AF_UNIX, clock_ns, EPOLL_CLOEXEC, epoll_create1, epoll_ctl, EPOLL_CTL_ADD, epoll_event, EPOLLIN,
-    EPOLLRDHUP, htons, INT64_MAX, pollfd, POLLIN, ppoll, PR_SET_TIMERSLACK, prctl, sched_yield, sockaddr_in,
-    sockaddr_in6, sockaddr_un, UINT64_MAX,
+    EPOLLRDHUP, htons, INT64_MAX, MSG_DONTWAIT, pollfd, POLLIN, ppoll, PR_SET_TIMERSLACK, prctl, recv, sched_yield,
+    sockaddr_in, sockaddr_in6, sockaddr_un, UINT64_MAX,
 )
-from harness.loadgen.wire cimport fail, flush, open_one, queue
+from harness.loadgen.wire cimport fail, flush, hang_up, open_one, queue
 
 from harness.loadgen.framing import FAULTS
 from harness.loadgen.histogram import COUNTS, HIGHEST_NS, encode_counts
 from harness.loadgen.schedule import due_times
-from harness.loadgen.spec import UNIX, ConnectResult, TrialResult, sequence_offset
+from harness.loadgen.spec import UNIX, ConnectResult, TrialResult, left_without, sequence_offset
 
 KIND_NAMES = ("refused", "reset", "closed", "timed out", "wrong", "unreachable", "no descriptors", "no ports")
 """What the kinds of `load.pxd` are called, in their order."""
@@ -94,6 +94,19 @@ cdef void open_missing(Load *load, int64_t patience, int64_t deadline, int64_t i
             fail(load, index, TIMED_OUT)
 
 
+cdef void see_off(Load *load, int64_t limit) noexcept nogil:
+    """Fan-out: wait until the server has closed the former publisher, or it would send its last to those that join."""
+    cdef ssize_t got
+    while load.leaving >= 0:
+        got = recv(load.leaving, load.inbox, RECEIVE_BYTES, MSG_DONTWAIT)
+        load.now = clock_ns(CLOCK_MONOTONIC)
+        if got > 0 or (got < 0 and errno == EAGAIN and load.now < limit and not load.aborted):
+            poll_events(load, until_ms(load.now, limit))
+        else:
+            close(load.leaving)
+            load.leaving = -1
+
+
 cdef void begin_slow(Load *load) noexcept nogil:
     """Have every slow reader read, and ask for as many replies as it may."""
     cdef uint32_t index
@@ -126,8 +139,12 @@ cdef void begin(Load *load, int64_t duration) noexcept nogil:
         load.connections[index].listed = False
         load.connections[index].owed = 0
         load.connections[index].last = load.connections[index].queued + load.churn if load.churn else UINT64_MAX
-        if load.open_loop and load.connections[index].fd >= 0:
+        if load.open_loop and index < load.asking and load.connections[index].fd >= 0:
             enlist(load, index)
+        if load.fan_out:
+            load.connections[index].answered = load.connections[0].queued  # the number of the next that it receives
+    if load.fan_out and (load.connections[0].fd < 0 or load.open_active == 1):
+        hang_up(load)
     load.phase = WINDOW
     load.cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID)
     load.start = load.now = clock_ns(CLOCK_MONOTONIC)
@@ -139,9 +156,9 @@ cdef void begin(Load *load, int64_t duration) noexcept nogil:
     begin_slow(load)
     if load.think:
         # The first requests spread over one think time, so that connections do not march in step.
-        places = load.active * load.depth
+        places = load.asking * load.depth
         for number in range(places):
-            pause(load, <uint32_t>(number % load.active), load.start + <int64_t>(load.think * number // places))
+            pause(load, <uint32_t>(number % load.asking), load.start + <int64_t>(load.think * number // places))
     if load.paced:
         notice(load)
 
@@ -153,13 +170,18 @@ cdef inline void begin_connections(Load *load, int replies) noexcept nogil:
     """
     cdef int batch = 0
     cdef int limit = START_BATCH if replies < START_BATCH else replies
-    while batch < limit and load.begun < load.active:
+    while batch < limit and load.begun < load.asking:
         if load.connections[load.begun].fd >= 0:
             load.now = clock_ns(CLOCK_MONOTONIC)
             load.connections[load.begun].owed = load.depth
             send_owed(load, load.begun)
             batch += 1
         load.begun += 1
+
+
+cdef inline bint settled(Load *load) noexcept nogil:
+    """Whether nothing is on its way any more, lost publications included, which still reach the other subscribers."""
+    return not load.fan_out or load.connections[0].answered == load.connections[0].queued
 
 
 cdef void measure(Load *load) noexcept nogil:
@@ -176,7 +198,8 @@ cdef void measure(Load *load) noexcept nogil:
         if load.phase == WINDOW and load.now >= load.end:
             close_window(load)
         if load.phase == GRACE and (
-            (load.outstanding == 0 and load.taken == load.noticed and load.changing == 0) or load.now >= load.give_up
+            (load.outstanding == 0 and settled(load) and load.taken == load.noticed and load.changing == 0)
+            or load.now >= load.give_up
         ):
             break
         if load.open_active == 0:
@@ -207,7 +230,7 @@ cdef void measure(Load *load) noexcept nogil:
             else:
                 spinning = True
             timeout_ms = 0
-        elif load.phase == WINDOW and load.begun < load.active:
+        elif load.phase == WINDOW and load.begun < load.asking:
             begin_connections(load, found)
             timeout_ms = 0
         before = load.now
@@ -219,6 +242,24 @@ cdef void measure(Load *load) noexcept nogil:
                 sched_yield()  # kernel threads that carry packets get the CPU at once, not at the end of a slice
 
 
+cdef void end_publications(Load *load) noexcept nogil:
+    """Fan-out: give up what has not reached everybody. Then the next trial begins anew."""
+    cdef Connection *publisher = &load.connections[0]
+    cdef Connection *connection
+    cdef uint64_t number
+    cdef uint32_t index
+    for number in range(publisher.answered, publisher.queued):
+        load.errors[TIMED_OUT] += not load.publications[number % load.depth].lost
+    load.outstanding = 0
+    if publisher.answered < publisher.queued:
+        hang_up(load)
+    for index in range(load.active):
+        connection = &load.connections[index]
+        connection.sent = connection.answered = connection.queued
+        connection.sent_bytes = connection.reply_bytes = 0
+        restart_head(&connection.head)
+
+
 cdef void finish(Load *load) noexcept nogil:
     """Close the window if the trial was cut short, and give up what is still unanswered."""
     cdef uint32_t index
@@ -228,6 +269,9 @@ cdef void finish(Load *load) noexcept nogil:
         close_window(load)
     load.errors[TIMED_OUT] += load.noticed - load.taken
     load.taken = load.noticed
+    if load.fan_out:
+        end_publications(load)
+        return
     for index in range(load.active):
         connection = &load.connections[index]
         if connection.queued != connection.answered or connection.connecting or connection.finishing:
@@ -275,7 +319,7 @@ cdef class NativeEngine:
 
     def __cinit__(self):
         memset(&self.load, 0, sizeof(self.load))
-        self.load.epoll = -1
+        self.load.epoll = self.load.leaving = -1
 
     def __init__(self, spec, int control_fd=-1):
         cdef Load *load = &self.load
@@ -286,6 +330,8 @@ cdef class NativeEngine:
         self.spec = spec
         load.highest = HIGHEST_NS
         load.active = spec.connections
+        load.fan_out = spec.fan_out
+        load.asking = 1 if spec.fan_out else spec.connections
         load.first_slow = spec.connections + spec.idle_connections
         load.total = load.first_slow + spec.slow_connections
         load.churn = spec.requests_per_connection
@@ -305,6 +351,7 @@ cdef class NativeEngine:
         self.set_template(&load.reply, spec.reply, 1)
         load.connections = <Connection *>self.allocate(load.total, sizeof(Connection))
         load.stamps = <int64_t *>self.allocate(load.total * load.depth, sizeof(int64_t))
+        load.publications = <Publication *>self.allocate(load.depth, sizeof(Publication))
         load.latency = <uint64_t *>self.allocate(COUNTS, sizeof(uint64_t))
         load.slip = <uint64_t *>self.allocate(COUNTS, sizeof(uint64_t))
         load.connection_times = <uint64_t *>self.allocate(COUNTS, sizeof(uint64_t))
@@ -392,6 +439,7 @@ cdef class NativeEngine:
         load.noticed = load.taken = 0
         with nogil:
             load.phase = OPENING
+            see_off(load, clock_ns(CLOCK_MONOTONIC) + grace)
             poll_events(load, 0)  # who closed since the last trial?
             open_missing(load, grace, clock_ns(CLOCK_MONOTONIC) + grace, 0)
             if not load.aborted:
@@ -421,7 +469,7 @@ cdef class NativeEngine:
             waiting=load.waiting if load.open_loop else 0,
             slip=self.text_of(load.slip) if load.paced else "",
             spun_s=load.spun / 1e9,
-            stopped=f"no connection was left after {seconds:.3f} s" if load.stopped else "",
+            stopped=f"{left_without(self.spec)} after {seconds:.3f} s" if load.stopped else "",
             opened=load.opened,
             connection_time=self.text_of(load.connection_times) if load.churn else "",
             slow_replied=load.slow_replied,
@@ -520,6 +568,9 @@ cdef class NativeEngine:
                     close(load.connections[index].fd)
                     load.connections[index].fd = -1
         load.open_active = 0
+        if load.leaving >= 0:
+            close(load.leaving)
+            load.leaving = -1
         if load.epoll >= 0:
             close(load.epoll)
             load.epoll = -1
@@ -529,6 +580,7 @@ cdef class NativeEngine:
         self.close_sockets()
         free(load.connections)
         free(load.stamps)
+        free(load.publications)
         free(load.latency)
         free(load.slip)
         free(load.connection_times)

@@ -49,6 +49,10 @@ cdef struct Pause:
     int64_t until
     uint32_t connection
 
+cdef struct Publication:
+    uint32_t missing  # subscribers that have not had it
+    bint lost  # one of them never will: it has failed
+
 cdef struct Template:
     unsigned char *data
     size_t size
@@ -75,6 +79,7 @@ cdef struct Load:
     int family
     Connection *connections
     uint32_t active
+    uint32_t asking  # how many of the active ones send requests: all, but with fan-out the first alone
     uint32_t total
     uint32_t first_slow  # slow readers come last
     uint32_t open_active
@@ -83,6 +88,9 @@ cdef struct Load:
     bint loopback
     uint64_t churn  # requests after which a connection is replaced; 0: never
     bint half_close
+    bint fan_out
+    int leaving  # with fan-out: the former publisher, whose connection the server has yet to close; -1: there is none
+    Publication *publications  # with fan-out: the publisher's n-th request at n % depth
     uint64_t depth
     uint64_t batch  # requests in the send buffer
     Template request

@@ -10,6 +10,7 @@ from harness.loadgen.counting cimport count_value
 from harness.loadgen.head cimport BODY, restart_head, take_head
 from harness.loadgen.load cimport (
     CLOSED, CONTROL, EVENTS, GRACE, OPENING, RECEIVE_BYTES, SHOWN, SLICES, WINDOW, WRONG, Connection, Fault, Load,
+    Publication,
 )
 from harness.loadgen.pace cimport (
     can_take, close_window, enlist, notice, pause, rest, send_owed, take_waiting,
@@ -89,6 +90,27 @@ cdef inline void go_on(Load *load, uint32_t index, uint64_t complete) noexcept n
         retire(load, index)
 
 
+cdef inline void settle(Load *load) noexcept nogil:
+    """Fan-out: count the publications that have reached all subscribers, and send the next in their place."""
+    cdef Connection *publisher = &load.connections[0]
+    cdef Publication *publication
+    cdef uint64_t complete = 0
+    cdef uint64_t freed = 0
+    while publisher.answered < publisher.queued:
+        publication = &load.publications[publisher.answered % load.depth]
+        if publication.missing:  # then so are all later ones: each subscriber receives them in order
+            break
+        if not publication.lost:
+            count_value(load.latency, load.now - load.stamps[publisher.answered % load.depth], load.highest)
+            complete += 1
+        publisher.answered += 1
+        freed += 1
+    if freed:
+        count_replies(load, complete)
+        if publisher.fd >= 0:
+            go_on(load, 0, freed)
+
+
 cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
     """Take what has come, verify every byte, record latencies, and go on with the next requests."""
     cdef Connection *connection = &load.connections[index]
@@ -98,6 +120,9 @@ cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
     cdef uint64_t complete = 0
     cdef uint64_t number
     cdef bint slow = index >= load.first_slow
+    cdef bint subscribed = load.fan_out and load.phase != OPENING
+    cdef uint64_t offset = connection.offset
+    cdef uint64_t owed_until = connection.queued
     cdef size_t limit = load.slow_bytes if slow and load.phase != OPENING else RECEIVE_BYTES
     cdef ssize_t got
     got = recv(connection.fd, data, limit, MSG_DONTWAIT)
@@ -114,8 +139,11 @@ cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
         else:
             fail(load, index, CLOSED)
         return
+    if subscribed:  # to what the first connection sends, and that one to nothing
+        offset = load.connections[0].offset
+        owed_until = load.connections[0].queued if index else connection.answered
     while got > 0:
-        if connection.answered == connection.queued:
+        if connection.answered == owed_until:
             note_fault(load, index, data, got, True)
             break
         if load.reply.http and connection.head.state != BODY:
@@ -126,7 +154,7 @@ cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
                 note_fault(load, index, data, got, False)
                 break
             continue
-        stamp(&load.reply, 0, connection.offset + connection.answered)
+        stamp(&load.reply, 0, offset + connection.answered)
         piece = size - connection.reply_bytes
         if piece > <size_t>got:
             piece = got
@@ -139,6 +167,10 @@ cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
         if connection.reply_bytes == size:
             connection.reply_bytes = 0
             restart_head(&connection.head)
+            if subscribed:
+                load.publications[connection.answered % load.depth].missing -= 1
+                connection.answered += 1
+                continue
             if load.phase != OPENING and not slow:
                 count_value(
                     load.latency,
@@ -206,6 +238,8 @@ cdef inline void handle(Load *load, epoll_event *event) noexcept nogil:
         flush(load, index)
     if connection.fd >= 0 and event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
         receive(load, index)
+    if load.fan_out and load.phase != OPENING:
+        settle(load)
 
 
 cdef inline int poll_events(Load *load, int timeout_ms) noexcept nogil:

@@ -103,6 +103,9 @@ class LoadSpec:
             `sequence_offset`.
         part: Which generator of those this is, from 0; it follows every `parts`-th request of the schedule.
         parts: How many there are.
+        fan_out: Whether the first connection alone sends requests, each of which is answered once all others have
+            received the reply. Every connection is still verified by a request and a reply of its own. If one breaks,
+            what has not reached it has failed; a trial ends when nobody is left to send or to receive.
     """
 
     host: str
@@ -124,6 +127,7 @@ class LoadSpec:
     first_connection: int = 0
     part: int = 0
     parts: int = 1
+    fan_out: bool = False
 
     def __post_init__(self) -> None:
         if self.request.framing != "size":
@@ -141,6 +145,8 @@ class LoadSpec:
         if self.think_time_s and self.arrivals.open_loop:
             raise ValueError("think_time_s belongs to a closed loop: leave it out, or leave the rate out")
         self._check_connections()
+        if self.fan_out:
+            self._check_fan_out()
 
     def _check_connections(self) -> None:
         if self.host.startswith(UNIX):
@@ -161,6 +167,18 @@ class LoadSpec:
             raise ValueError(f"slow_connections is {self.slow_connections}, must be at least 0")
         if (self.slow_connections > 0) != (self.slow_bytes_per_s > 0):
             raise ValueError("slow_connections and slow_bytes_per_s belong together: both above 0, or neither")
+
+    def _check_fan_out(self) -> None:
+        reason = fan_out_refusal(
+            self.connections,
+            idle_connections=self.idle_connections,
+            slow_connections=self.slow_connections,
+            requests_per_connection=self.requests_per_connection,
+        )
+        if reason:
+            raise ValueError(f"fan_out: {reason}")
+        if self.parts > 1:
+            raise ValueError("fan_out needs one generator: each sees its own connections only")
 
     def slow_reading(self) -> tuple[int, int]:
         """Return how many bytes a slow reader reads at most at once, and how many nanoseconds it then reads nothing."""
@@ -187,6 +205,25 @@ class LoadSpec:
         if "arrivals" in values:
             values["arrivals"] = Arrivals(**values["arrivals"])
         return cls(**values)
+
+
+def left_without(load: LoadSpec) -> str:
+    """Return what ends a trial before its time, in words."""
+    return "nobody was left to send or to receive" if load.fan_out else "no connection was left"
+
+
+def fan_out_refusal(connections: int, **others: int) -> str:
+    """Return why one connection cannot send to all others, in words, or an empty text.
+
+    Args:
+        connections: Active connections.
+        others: What goes with requests that are answered on their own connection only, by name; 0 where it is not used.
+    """
+    if connections < 2:
+        return f"one connection sends and the others receive, so connections must be at least 2 (it is {connections})"
+    return next(
+        (f"{name} is {value:,}, must be 0: the others only receive" for name, value in others.items() if value), ""
+    )
 
 
 def sequence_offset(connection: int) -> int:

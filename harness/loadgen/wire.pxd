@@ -12,7 +12,7 @@ from posix.unistd cimport close
 from harness.loadgen.head cimport restart_head
 from harness.loadgen.load cimport (
     CLOSED, NO_DESCRIPTORS, NO_PORTS, OPENING, REFUSED, RESET, SLOW_BUFFER, SOURCES, TIMED_OUT, UNREACHABLE, WINDOW,
-    Connection, Load, Template,
+    Connection, Load, Publication, Template,
 )
 from harness.loadgen.system cimport (
     AF_INET, AF_UNIX, bind_, clock_ns, connect_, epoll_ctl, EPOLL_CTL_ADD, EPOLL_CTL_MOD, epoll_event, EPOLLIN,
@@ -45,10 +45,40 @@ cdef inline void watch(Load *load, uint32_t index, uint32_t interest) noexcept n
         connection.interest = interest
 
 
+cdef inline void hang_up(Load *load) noexcept nogil:
+    """Fan-out: close all connections, but that of the publisher half: the server may still have something of it."""
+    cdef uint32_t index
+    if load.connections[0].fd >= 0:
+        shutdown_(load.connections[0].fd, SHUT_WR)
+        load.leaving = load.connections[0].fd
+        load.connections[0].fd = -1
+    for index in range(load.active):
+        if load.connections[index].fd >= 0:
+            close(load.connections[index].fd)
+            load.connections[index].fd = -1
+    load.open_active = 0
+
+
+cdef inline uint64_t lose_publications(Load *load, uint32_t index) noexcept nogil:
+    """Fan-out: give up what has not reached a connection that broke. Returns how many publications that fails."""
+    cdef uint64_t number
+    cdef uint64_t lost = 0
+    cdef Publication *publication
+    for number in range(load.connections[index].answered, load.connections[0].queued):
+        publication = &load.publications[number % load.depth]
+        publication.missing -= index > 0
+        lost += not publication.lost
+        publication.lost = True
+    return lost
+
+
 cdef inline void fail(Load *load, uint32_t index, int kind) noexcept nogil:
     """Close a connection that broke and count every request that was in flight on it."""
     cdef Connection *connection = &load.connections[index]
     cdef uint64_t lost = connection.queued - connection.answered
+    cdef bint publishing = load.fan_out and load.phase != OPENING
+    if publishing:
+        lost = lose_publications(load, index)
     load.errors[kind] += lost if lost else 1
     if index < load.first_slow:
         load.outstanding -= lost
@@ -65,6 +95,8 @@ cdef inline void fail(Load *load, uint32_t index, int kind) noexcept nogil:
     connection.owed = 0
     load.changing -= connection.connecting or connection.finishing
     connection.connecting = connection.verifying = connection.finishing = False
+    if publishing and (index == 0 or load.open_active == 1):  # nobody is left to send, or to receive
+        hang_up(load)
 
 
 cdef inline int kind_of(int error) noexcept nogil:
@@ -116,6 +148,9 @@ cdef inline void queue(Load *load, uint32_t index, int64_t since) noexcept nogil
     """Give a connection one more request, whose latency counts from `since`."""
     cdef Connection *connection = &load.connections[index]
     load.stamps[index * load.depth + connection.queued % load.depth] = since
+    if load.fan_out and load.phase != OPENING:
+        load.publications[connection.queued % load.depth].missing = load.open_active - 1
+        load.publications[connection.queued % load.depth].lost = False
     connection.queued += 1
     if index < load.first_slow:
         load.outstanding += 1

@@ -8,6 +8,7 @@ A line is echoed once its newline has come. A line that begins with `COMMAND` is
     raise               raise at once
     raise-late MS       raise when woken, after so many milliseconds
     raise-at-end        raise when the peer has finished sending
+    count               reply how many sessions were told that their connection is open, and not yet that it is closed
 
 An unfinished last line is echoed at the end as it is.
 """
@@ -15,6 +16,7 @@ An unfinished last line is echoed at the end as it is.
 import heapq
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from scenarios.session import Conversation, Exchange, Message, Session
 
@@ -41,6 +43,9 @@ class ConformanceSession(Session):
         clock: Seconds that `wake_at` refers to.
     """
 
+    told_open: ClassVar[set["ConformanceSession"]] = set()
+    """Those of this process, for the command count."""
+
     __slots__ = ("clock", "due", "farewell", "number", "raises_at_end", "unfinished", "wake_at")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,6 +56,14 @@ class ConformanceSession(Session):
         self.raises_at_end = False
         self.due: list[tuple[float, int, bytes | None]] = []
         self.number = 0
+
+    def opened(self, notify: Callable[[], object]) -> None:  # noqa: ARG002
+        """Take note of it for the command count."""
+        self.told_open.add(self)
+
+    def closed(self) -> None:
+        """Take note of it for the command count."""
+        self.told_open.discard(self)
 
     def receive(self, data: bytes) -> bytes:
         """Return the replies that are due at once to the lines that are complete now.
@@ -84,6 +97,8 @@ class ConformanceSession(Session):
             self.schedule(float(rest), None)
         elif verb == "flood":
             return flood(int(rest)) + b"\n"
+        elif verb == "count":
+            return b"%d\n" % len(self.told_open)
         elif verb == "farewell":
             self.farewell = rest.encode() + b"\n"
         elif verb == "raise-at-end":

@@ -1,5 +1,6 @@
 """A proper backend in small parts, each of which a file beside this one spoils in its own way."""
 
+import contextlib
 import os
 import select
 import socket
@@ -7,6 +8,7 @@ import threading
 import time
 
 from backends.contract import ACCEPT_PAUSE_S, READ_SIZE, Server, report_session_failure
+from scenarios.exchanges.broadcast import TooSlowError
 from scenarios.session import Session
 
 
@@ -37,13 +39,36 @@ class Threads:
         time.sleep(ACCEPT_PAUSE_S)
 
     def run(self, connection: socket.socket) -> None:
+        session = None
+        turn = threading.Lock()
         try:
-            self.converse(connection, self.server.new_session())
+            session = self.server.new_session()
+            session.opened(lambda: self.notified(connection, session, turn))
+            self.converse(connection, session, turn)
         except OSError:
             self.lost()
         except Exception:
             self.session_failed()
+        if session is not None:
+            with turn:
+                self.closed(session)
         self.close(connection)
+
+    def closed(self, session: Session) -> None:
+        session.closed()
+
+    def notified(self, connection: socket.socket, session: Session, turn: threading.Lock) -> None:
+        threading.Thread(target=self.wake_notified, args=(connection, session, turn), daemon=True).start()
+
+    def wake_notified(self, connection: socket.socket, session: Session, turn: threading.Lock) -> None:
+        with turn, contextlib.suppress(OSError):
+            try:
+                self.send_unasked(connection, session.wake())
+            except TooSlowError:
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def send_unasked(self, connection: socket.socket, data: bytes) -> None:
+        connection.sendall(data)
 
     def lost(self) -> None:
         pass
@@ -54,7 +79,7 @@ class Threads:
     def close(self, connection: socket.socket) -> None:
         connection.close()
 
-    def converse(self, connection: socket.socket, session: Session) -> None:
+    def converse(self, connection: socket.socket, session: Session, turn: threading.Lock) -> None:
         while True:
             if self.time_to_wake(connection, session):
                 self.send(connection, session.wake())
@@ -62,7 +87,8 @@ class Threads:
             data = connection.recv(READ_SIZE)
             if not data:
                 break
-            self.send(connection, self.receive(session, data))
+            with turn:
+                self.send(connection, self.receive(session, data))
         self.send(connection, self.end(session))
         while self.more_to_come(session):
             time.sleep(max(0, session.wake_at - time.monotonic()))

@@ -8,7 +8,12 @@ class Bad(Threads):
         die()
 
 
-TRAITS = {"name": "dies-of-reset", "family": "blocking", "summary": "dies when a connection is reset"}
+TRAITS = {
+    "name": "dies-of-reset",
+    "family": "blocking",
+    "summary": "dies when a connection is reset",
+    "notify": True,
+}
 
 
 def serve(server):

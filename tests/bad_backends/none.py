@@ -7,7 +7,7 @@ class Bad(Threads):
     pass
 
 
-TRAITS = {"name": "none", "family": "blocking", "summary": "is a proper backend"}
+TRAITS = {"name": "none", "family": "blocking", "summary": "is a proper backend", "notify": True}
 
 
 def serve(server):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness.conformance
+import harness.notification
 import harness.peer
 from backends.find import read_backend
 from harness.conformance import CHECKS, Check, CheckFailedError, CheckSkippedError, run_check
@@ -21,8 +22,16 @@ FAILS = {
     "accepts_no_more": {"descriptors-run-out"},
     "breaks_at_eof": {"half-close", "late-reply-after-the-end", "reply-at-the-end"},
     "buffers_without_bound": {"slow-reader"},
+    "cuts_what_it_sends_unasked": {"notified-by-all-at-once", "notified-peer-that-never-reads"},
     "closes_before_late_replies": {"late-reply-after-the-end"},
-    "dies_of_reset": {"descriptors-run-out", "no-leaks", "reset-connections", "resets-with-bytes-in-flight"},
+    "dies_of_reset": {
+        "descriptors-run-out",
+        "no-leaks",
+        "notified-peers-that-break",
+        "reset-connections",
+        "resets-with-bytes-in-flight",
+        "sessions-know-that-they-are-closed",
+    },
     "dies_of_session": {
         "garbage",
         "raising-session",
@@ -47,7 +56,15 @@ FAILS = {
         "slow-reader",
         "split-message",
     },
+    "forgets_to_say_closed": {"sessions-know-that-they-are-closed"},
+    "hoards_for_whom_it_notifies": {"notified-peer-that-never-reads"},
     "holds_up_all_while_sending": {"peer-that-never-reads"},
+    "ignores_notify": {
+        "notified-by-all-at-once",
+        "notified-peer-that-never-reads",
+        "notified-peers-that-break",
+        "notified-while-silent",
+    },
     "ignores_stop": {"stop-with-a-peer-that-never-reads", "stop-with-open-connections"},
     "ignores_wake_at": {
         "late-replies-hold-up-nobody",
@@ -68,6 +85,7 @@ FAILS = {
     "spins_without_descriptors": {"descriptors-run-out"},
     "starves_late_replies": {"late-reply-to-a-busy-peer"},
     "swaps_halves": {"half-close", "large-reply", "merged-messages", "pieces-of-any-size", "slow-reader"},
+    "waits_for_whom_it_notifies": {"notified-by-all-at-once", "notified-peer-that-never-reads"},
     "waits_for_its_peers": {"stop-with-a-peer-that-never-reads", "stop-with-open-connections"},
 }
 """Spoiled backend (its file) -> the checks it must fail."""
@@ -76,7 +94,7 @@ FAILS = {
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failing takes as long as the checks are patient."""
-    for module in (harness.peer, harness.conformance):
+    for module in (harness.peer, harness.conformance, harness.notification):
         monkeypatch.setattr(module, "PATIENCE_S", 2.0)
     monkeypatch.setattr(harness.peer, "STUCK_S", 0.6)
 
@@ -89,6 +107,8 @@ def failed(name: str, checks: Collection[Check], folder: Path) -> set[str]:
             run_check(check, backend, folder / f"{check.name}.log")
         except CheckFailedError:
             return True
+        except CheckSkippedError:  # most do not declare notify
+            return False
         return False
 
     with ThreadPoolExecutor(4) as pool:  # They mostly wait.
@@ -116,6 +136,14 @@ def test_every_check_is_failed_by_some_backend() -> None:
 
 def test_every_spoiled_backend_is_tried() -> None:
     assert set(FAILS) == {file.stem for file in FOLDER.glob("*.py")} - {"base"}
+
+
+def test_a_check_of_notification_is_skipped_for_a_backend_without_it(tmp_path: Path) -> None:
+    backend = read_backend(FOLDER / "none.py")
+    without = dataclasses.replace(backend, traits=dataclasses.replace(backend.traits, notify=False))
+    silent = next(check for check in CHECKS if check.name == "notified-while-silent")
+    with pytest.raises(CheckSkippedError, match="does not declare notify"):
+        run_check(silent, without, tmp_path / "server.log")
 
 
 def test_check_beyond_a_declared_limit_is_skipped_with_the_limit_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from harness.loadgen.portable.load import (
     NEVER,
     OPENING,
     READ,
+    RECEIVE_BYTES,
     SLICES,
     SPIN_NS,
     START_BATCH,
@@ -20,9 +21,9 @@ from harness.loadgen.portable.load import (
 )
 from harness.loadgen.portable.pace import close_window, enlist, notice, send_owed, wake_sleepers
 from harness.loadgen.portable.reply import poll_events
-from harness.loadgen.portable.wire import fail, flush, open_one, queue
+from harness.loadgen.portable.wire import fail, flush, hang_up, open_one, queue
 from harness.loadgen.schedule import due_times
-from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult
+from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult, left_without
 
 
 def open_missing(load: Load, patience: int, deadline: int, interval: int) -> None:
@@ -59,6 +60,30 @@ def open_missing(load: Load, patience: int, deadline: int, interval: int) -> Non
         fail(load, connection, "timed out")
 
 
+def see_off(load: Load, limit: int) -> None:
+    """Fan-out: wait until the server has closed the former publisher, or it would send its last to those that join.
+
+    Raises:
+        EOFError: The control socket was closed.
+    """
+    leaving = load.leaving
+    while leaving is not None and time.monotonic_ns() < limit:
+        load.selector.register(leaving, READ, load.connections[0])
+        try:
+            poll_events(load, max(0, limit - time.monotonic_ns()) / 1e9)
+            if not leaving.recv(RECEIVE_BYTES):
+                break
+        except BlockingIOError:
+            continue
+        except ConnectionError:
+            break
+        finally:
+            load.selector.unregister(leaving)
+    if leaving is not None:
+        leaving.close()
+        load.leaving = None
+
+
 def begin_slow(load: Load) -> None:
     """Have every slow reader read, and ask for as many replies as it may."""
     for connection in load.connections[load.first_slow :]:
@@ -78,8 +103,12 @@ def begin(load: Load, duration: int) -> None:
         connection.listed = False
         connection.owed = 0
         connection.last = connection.queued + load.churn if load.churn else NEVER
-        if load.open_loop and connection.socket is not None:
+        if load.open_loop and connection.index < load.asking and connection.socket is not None:
             enlist(load, connection)
+        if load.fan_out:
+            connection.answered = active[0].queued  # the number of the next that it receives
+    if load.fan_out and (active[0].socket is None or load.open_active == 1):
+        hang_up(load)
     load.phase = WINDOW
     load.cpu = time.thread_time()
     load.start = load.now = time.monotonic_ns()
@@ -88,9 +117,9 @@ def begin(load: Load, duration: int) -> None:
     begin_slow(load)
     if load.think:
         # The first requests spread over one think time, so that connections do not march in step.
-        places = load.active * load.depth
+        places = load.asking * load.depth
         for number in range(places):
-            load.pauses.append((load.start + load.think * number // places, active[number % load.active]))
+            load.pauses.append((load.start + load.think * number // places, active[number % load.asking]))
     if load.paced:
         notice(load)
 
@@ -100,7 +129,7 @@ def begin_connections(load: Load, replies: int) -> None:
 
     Not of all at once, or the first replies would wait for the last requests.
     """
-    until = min(load.begun + max(START_BATCH, replies), load.active)
+    until = min(load.begun + max(START_BATCH, replies), load.asking)
     for connection in load.connections[load.begun : until]:
         if connection.socket is not None:
             load.now = time.monotonic_ns()
@@ -120,7 +149,8 @@ def measure(load: Load) -> None:
         if load.phase is WINDOW and load.now >= load.end:
             close_window(load)
         if load.phase is GRACE and (
-            (load.outstanding == 0 and load.taken == load.noticed and load.changing == 0) or load.now >= load.give_up
+            (load.outstanding == 0 and not load.publications and load.taken == load.noticed and load.changing == 0)
+            or load.now >= load.give_up
         ):
             return
         if load.open_active == 0:
@@ -140,7 +170,7 @@ def measure(load: Load) -> None:
             gap = min(horizon, load.next_due) - load.now - SPIN_NS
             spinning = spinning or gap <= 0
             timeout_s = 0.0 if spinning else gap // 1_000_000 / 1000
-        elif load.phase is WINDOW and load.begun < load.active:
+        elif load.phase is WINDOW and load.begun < load.asking:
             begin_connections(load, found)
             timeout_s = 0.0
         before = load.now
@@ -148,6 +178,22 @@ def measure(load: Load) -> None:
         load.now = time.monotonic_ns()
         if spinning and not found:
             load.spun += load.now - before
+
+
+def end_publications(load: Load) -> None:
+    """Fan-out: give up what has not reached everybody. Then the next trial begins anew."""
+    unanswered = sum(not publication.lost for publication in load.publications)
+    if unanswered:
+        load.errors["timed out"] = load.errors.get("timed out", 0) + unanswered
+    load.outstanding = 0
+    if load.publications:
+        hang_up(load)
+    load.publications.clear()
+    for connection in load.connections[: load.active]:
+        connection.sent = connection.answered = connection.queued
+        connection.sent_bytes = connection.reply_bytes = 0
+        connection.stamps.clear()
+        connection.head.restart()
 
 
 def finish(load: Load) -> None:
@@ -158,6 +204,9 @@ def finish(load: Load) -> None:
     if load.taken < load.noticed:
         load.errors["timed out"] = load.errors.get("timed out", 0) + load.noticed - load.taken
         load.taken = load.noticed
+    if load.fan_out:
+        end_publications(load)
+        return
     for connection in load.connections[: load.active]:
         if connection.queued != connection.answered or connection.connecting or connection.finishing:
             fail(load, connection, "timed out")
@@ -224,6 +273,7 @@ class PortableEngine:
             load.dues = due_times(self._spec.arrivals, duration_s, self._trials)[self._spec.part :: self._spec.parts]
         self._trials += 1
         load.phase = OPENING
+        see_off(load, time.monotonic_ns() + grace)
         poll_events(load, 0)  # who closed since the last trial?
         open_missing(load, grace, time.monotonic_ns() + grace, 0)
         begin(load, duration)
@@ -249,7 +299,7 @@ class PortableEngine:
             waiting=load.waiting,
             slip=encode_counts(load.slip.tobytes()) if load.paced else "",
             spun_s=load.spun / 1e9,
-            stopped=f"no connection was left after {seconds:.3f} s" if load.stopped else "",
+            stopped=f"{left_without(self._spec)} after {seconds:.3f} s" if load.stopped else "",
             opened=load.opened,
             connection_time=encode_counts(load.connection_times) if load.churn else "",
             slow_replied=load.slow_replied,
@@ -261,6 +311,8 @@ class PortableEngine:
             if connection.socket is not None:
                 connection.socket.close()
                 connection.socket = None
+        if self._load.leaving is not None:
+            self._load.leaving.close()
         self._load.selector.close()
         if self._load.control is not None:
             self._load.control.close()

@@ -90,6 +90,20 @@ class Connection:
         self.connecting = self.finishing = self.verifying = self.listed = False
 
 
+class Publication:
+    """With fan-out: a request that is on its way to all others.
+
+    Args:
+        missing: How many of them have not had it.
+    """
+
+    __slots__ = ("lost", "missing")
+
+    def __init__(self, missing: int) -> None:
+        self.missing = missing
+        self.lost = False  # one of them never will: it has failed
+
+
 class Load:
     """A load, its connections, and the counters of its trial.
 
@@ -101,19 +115,23 @@ class Load:
     """
 
     __slots__ = (
-        "active", "address", "batch", "begun", "busy", "changing", "churn", "connection_times", "connections",
-        "control", "cpu", "depth", "due", "dues", "end", "errors", "failed", "family", "fault", "first_slow",
-        "give_up", "half_close", "http", "in_flight", "inbox", "inbox_view", "known_head", "late", "latency",
-        "loopback", "next_due", "noticed", "now", "open_active", "open_loop", "opened", "outstanding", "paced",
-        "pauses", "phase", "replied", "reply", "request", "ring", "selector", "sent", "sleepers", "slice_length",
-        "slices", "slip", "slow_bytes", "slow_pause", "slow_replied", "source", "spun", "start", "stopped", "taken",
-        "think", "waiting",
+        "active", "address", "asking", "batch", "begun", "busy", "changing", "churn", "connection_times",
+        "connections", "control", "cpu", "depth", "due", "dues", "end", "errors", "failed", "family", "fan_out",
+        "fault", "first_slow", "give_up", "half_close", "http", "in_flight", "inbox", "inbox_view", "known_head",
+        "late", "latency", "leaving", "loopback", "next_due", "noticed", "now", "open_active", "open_loop", "opened",
+        "outstanding", "paced", "pauses", "phase", "publications", "replied", "reply", "request", "ring", "selector",
+        "sent", "sleepers", "slice_length", "slices", "slip", "slow_bytes", "slow_pause", "slow_replied", "source",
+        "spun", "start", "stopped", "taken", "think", "waiting",
     )  # fmt: skip
 
     def __init__(self, spec: LoadSpec) -> None:
         self.family, self.address, self.loopback = address_of(spec)
         self.source = 0  # which of the source addresses is in use
         self.active = spec.connections
+        self.fan_out = spec.fan_out
+        self.asking = 1 if spec.fan_out else spec.connections  # how many of the active ones send requests
+        self.publications: deque[Publication] = deque()  # with fan-out: the publisher's unanswered requests
+        self.leaving: socket.socket | None = None  # the former publisher, whose connection the server has yet to close
         self.first_slow = spec.connections + spec.idle_connections  # slow readers come last
         self.connections = [
             Connection(index, sequence_offset(spec.first_connection + index), index >= self.first_slow)

@@ -84,6 +84,24 @@ def go_on(load: Load, connection: Connection, complete: int) -> None:
         retire(load, connection)
 
 
+def settle(load: Load) -> None:
+    """Fan-out: count the publications that have reached all subscribers, and send the next in their place."""
+    publisher = load.connections[0]
+    complete = freed = 0
+    # Where one is missing so are all later ones: each subscriber receives them in order.
+    while publisher.answered < publisher.queued and not load.publications[0].missing:
+        since = publisher.stamps.popleft()
+        if not load.publications.popleft().lost:
+            count_value(load.latency, load.now - since)
+            complete += 1
+        publisher.answered += 1
+        freed += 1
+    if freed:
+        count_replies(load, publisher, complete)
+        if publisher.socket is not None:
+            go_on(load, publisher, freed)
+
+
 def receive(load: Load, connection: Connection) -> None:
     """Take what has come, verify every byte, record latencies, and go on with the next requests."""
     assert connection.socket is not None
@@ -119,8 +137,13 @@ def verify(load: Load, connection: Connection, got: int) -> int:
     """Return how many replies these bytes complete, or -1 after noting what is wrong with them."""
     reply, view = load.reply, load.inbox_view
     at = complete = 0
+    asker, owed_until = connection, connection.queued
+    subscribed = load.fan_out and load.phase is not OPENING
+    if subscribed:  # to what the first connection sends, and that one to nothing
+        asker = load.connections[0]
+        owed_until = connection.answered if connection is asker else asker.queued
     while at < got:
-        if connection.answered == connection.queued:
+        if connection.answered == owed_until:
             note_fault(load, connection, view[at:got], True)
             break
         if load.http and connection.head.state != BODY:
@@ -129,7 +152,7 @@ def verify(load: Load, connection: Connection, got: int) -> int:
                 note_fault(load, connection, view[at:got], False)
                 break
             continue
-        stamp(reply, 0, connection.offset + connection.answered)
+        stamp(reply, 0, asker.offset + connection.answered)
         piece = min(reply.size - connection.reply_bytes, got - at)
         if reply.view[connection.reply_bytes : connection.reply_bytes + piece] != view[at : at + piece]:
             note_fault(load, connection, view[at : at + piece], False)
@@ -140,6 +163,10 @@ def verify(load: Load, connection: Connection, got: int) -> int:
             connection.reply_bytes = 0
             if load.http:
                 connection.head.restart()
+            if subscribed:
+                load.publications[connection.answered - asker.answered].missing -= 1
+                connection.answered += 1
+                continue
             since = connection.stamps.popleft()
             if load.phase is not OPENING and not connection.slow:
                 count_value(load.latency, load.now - since)
@@ -228,6 +255,8 @@ def poll_events(load: Load, timeout_s: float) -> int:
                 flush(load, connection)
             if connection.socket is not None and events & READ:
                 receive(load, connection)
+            if load.fan_out and load.phase is not OPENING:
+                settle(load)
         if load.paced and load.now >= load.next_due and load.phase is not OPENING:
             notice(load)
     return len(ready)

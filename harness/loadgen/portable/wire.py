@@ -1,5 +1,6 @@
 """One connection of the portable engine: made, given requests, sent on, half-closed, replaced, and failed."""
 
+import contextlib
 import errno
 import socket
 import sys
@@ -15,6 +16,7 @@ from harness.loadgen.portable.load import (
     WRITE,
     Connection,
     Load,
+    Publication,
     Template,
 )
 
@@ -40,9 +42,41 @@ def watch(load: Load, connection: Connection, interest: int) -> None:
             load.selector.register(connection.socket, interest, connection)
 
 
+def hang_up(load: Load) -> None:
+    """Fan-out: close all connections, but that of the publisher half: the server may still have something of it."""
+    publisher = load.connections[0]
+    if publisher.socket is not None:
+        with contextlib.suppress(OSError):  # it is broken already
+            publisher.socket.shutdown(socket.SHUT_WR)
+        load.leaving = publisher.socket
+        watch(load, publisher, 0)
+        publisher.socket = None
+    for connection in load.connections[: load.active]:
+        if connection.socket is not None:
+            watch(load, connection, 0)
+            connection.socket.close()
+            connection.socket = None
+    load.open_active = 0
+
+
+def lose_publications(load: Load, connection: Connection) -> int:
+    """Fan-out: give up what has not reached a connection that broke. Returns how many publications that fails."""
+    publisher = load.connections[0]
+    lost = 0
+    for number in range(connection.answered, publisher.queued):
+        publication = load.publications[number - publisher.answered]
+        publication.missing -= connection is not publisher
+        lost += not publication.lost
+        publication.lost = True
+    return lost
+
+
 def fail(load: Load, connection: Connection, kind: str) -> None:
     """Close a connection that broke and count every request that was in flight on it."""
     lost = connection.queued - connection.answered
+    publishing = load.fan_out and load.phase is not OPENING
+    if publishing:
+        lost = lose_publications(load, connection)
     load.errors[kind] = load.errors.get(kind, 0) + (lost or 1)
     if not connection.slow:
         load.outstanding -= lost
@@ -62,6 +96,8 @@ def fail(load: Load, connection: Connection, kind: str) -> None:
     connection.owed = 0
     load.changing -= connection.connecting or connection.finishing
     connection.connecting = connection.verifying = connection.finishing = False
+    if publishing and (connection.index == 0 or load.open_active == 1):  # nobody is left to send, or to receive
+        hang_up(load)
 
 
 def kind_of(error: int | None) -> str:
@@ -94,6 +130,8 @@ def flush(load: Load, connection: Connection) -> None:
 def queue(load: Load, connection: Connection, since: int) -> None:
     """Give a connection one more request, whose latency counts from `since`."""
     connection.stamps.append(since)
+    if load.fan_out and load.phase is not OPENING:
+        load.publications.append(Publication(load.open_active - 1))
     connection.queued += 1
     if not connection.slow:
         load.outstanding += 1
