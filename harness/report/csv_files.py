@@ -1,4 +1,4 @@
-"""A run's records as CSV files: a row a trial, a row a cell, and a row a ratio to the baseline."""
+"""A run's records as CSV files: a row a trial, a cell, a ratio to the baseline, and a cost along an axis."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def write_csv(frames: Frames, ratios: "DataFrame", out_dir: Path) -> list[Path]:
-    """Write `trials.csv`, `cells.csv` and `ratios.csv` and return their paths.
+    """Write `trials.csv`, `cells.csv`, `ratios.csv` and `growth.csv` and return their paths.
 
     Args:
         frames: Tables of a run's records.
@@ -21,8 +21,9 @@ def write_csv(frames: Frames, ratios: "DataFrame", out_dir: Path) -> list[Path]:
         OSError: The folder cannot be written.
     """
     files = []
-    for name, table in (("trials.csv", frames.trials), ("cells.csv", frames.cells), ("ratios.csv", ratios)):
-        file = out_dir / name
+    tables = {"trials": frames.trials, "cells": frames.cells, "ratios": ratios, "growth": frames.growths}
+    for name, table in tables.items():
+        file = out_dir / f"{name}.csv"
         table.to_csv(file, index=False)
         files.append(file)
     return files

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def write_json(frames: Frames, ratios: "DataFrame", file: Path) -> Path:
-    """Write cells, ratios and verdicts as one JSON object and return its path; what is not a number is null.
+    """Write cells, ratios, growth and verdicts as one JSON object and return its path; what is not a number is null.
 
     Args:
         frames: Tables of a run's records.
@@ -22,7 +22,7 @@ def write_json(frames: Frames, ratios: "DataFrame", file: Path) -> Path:
     Raises:
         OSError: It cannot be written.
     """
-    tables = {"cells": frames.cells, "ratios": ratios, "verdicts": frames.verdicts}
+    tables = {"cells": frames.cells, "ratios": ratios, "growth": frames.growths, "verdicts": frames.verdicts}
     parts = [f'"run": {json.dumps(frames.run)}', f'"axes": {json.dumps(frames.axes)}']
     parts += [f'"{name}": {table.to_json(orient="records", double_precision=15)}' for name, table in tables.items()]
     file.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")

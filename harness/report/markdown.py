@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.report import growth
 from harness.report.frame import Frames
 from harness.report.table import COLUMNS, columns_of, legend, point_tables
 
@@ -30,7 +31,20 @@ def to_markdown(frames: Frames, manifest: Mapping[str, Any], baseline: str | Non
         parts.append("\n".join(lines).rstrip())
     if tables:
         parts.append("\n".join(f"- {escaped(words)}" for words in legend(tables, columns)))
+    parts += _growth(frames)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _growth(frames: Frames) -> list[str]:
+    """Return what is known of how costs grow."""
+    tables = growth.growth_tables(frames.growths)
+    parts = ["## How cost grows"] if tables else []
+    for each in tables:
+        parts += [f"### {escaped(each.title)}", *map(escaped, each.sentences)]
+        if each.rows:
+            rows = map(_row, each.formulas)
+            parts.append("\n".join([_row(each.columns), "|" + "---|" * len(each.columns), *rows]))
+    return [*parts, escaped(growth.LEGEND)] if any(each.rows for each in tables) else parts
 
 
 def escaped(text: str) -> str:

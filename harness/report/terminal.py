@@ -5,11 +5,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.report import growth
 from harness.report.frame import Frames
 from harness.report.table import COLUMNS, columns_of, legend, point_tables
 
 WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 130}
 """Column -> characters that a terminal must have for it to be shown."""
+
+MOST_ROWS = 40
+"""Rows of a table on the growth of costs that are printed."""
 
 MOST_TABLES = 30
 """Points that are printed; nobody reads more on a terminal, and rich needs 1 ms a row."""
@@ -48,3 +52,23 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
     if len(tables) > MOST_TABLES:
         console.print(f"\n… and {len(tables) - MOST_TABLES:,} more points: the report has all.")
     console.print(Text("\n" + "\n".join(legend(tables, columns)), style="dim"))
+    _render_growth(frames, console)
+
+
+def _render_growth(frames: Frames, console: Console) -> None:
+    tables = growth.growth_tables(frames.growths)
+    for each in tables:
+        console.print(Text(f"\n{each.title}", style="bold"))
+        for sentence in each.sentences:
+            console.print(Text(f"  {sentence}"))
+        if each.rows:
+            shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+            for column in each.columns:
+                shown.add_column(column)
+            for row in each.rows[:MOST_ROWS]:
+                shown.add_row(*map(Text, row))
+            console.print(shown)
+        if len(each.rows) > MOST_ROWS:
+            console.print(f"… and {len(each.rows) - MOST_ROWS:,} more rows: the report has all.")
+    if any(each.rows for each in tables):
+        console.print(Text(f"\n{growth.LEGEND}", style="dim"))

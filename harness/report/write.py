@@ -48,5 +48,5 @@ def write_report(
         *write_csv(frames, compared, out_dir),
         write_json(frames, compared, out_dir / "report.json"),
         *write_parquet(frames, out_dir),
-        *draw_charts(frames.cells, out_dir, frames.run),
+        *draw_charts(frames.cells, out_dir, frames.run, frames.growths),
     ]

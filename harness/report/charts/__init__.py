@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.report.charts import cpu, idle, latency, throughput
+from harness.report.charts import cpu, idle, latency, scaling, throughput
 from harness.report.charts.look import drawing
 from harness.report.charts.selection import LARGE, by_scenario
 from harness.report.charts.sheet import write
@@ -30,7 +30,7 @@ MOST_PICTURES = 4
 """Charts of a run of more than `LARGE` cells: throughput of each scenario first. The interactive report has all."""
 
 
-def draw_charts(cells: "DataFrame", out_dir: Path, title: str) -> list[Path]:
+def draw_charts(cells: "DataFrame", out_dir: Path, title: str, growths: "DataFrame | None" = None) -> list[Path]:
     """Write every chart that the cells have data for, as PNG and SVG.
 
     Args:
@@ -38,6 +38,7 @@ def draw_charts(cells: "DataFrame", out_dir: Path, title: str) -> list[Path]:
         out_dir: Folder to write to; made if it is missing. A run of several scenarios has its charts once a scenario,
             up to `MOST_PICTURES` if it is large.
         title: What stands above each chart.
+        growths: What `harness.scaling.growths` returns for the cells; None leaves out the chart of it.
 
     Returns:
         The files written, the PNG of a chart before its SVG; none where no cell has a number.
@@ -47,9 +48,12 @@ def draw_charts(cells: "DataFrame", out_dir: Path, title: str) -> list[Path]:
     """
     written: list[Path] = []
     scenarios = list(by_scenario(cells, title))
-    most = MOST_PICTURES if len(cells) > LARGE else len(scenarios) * len(CHARTS)
+    charts = dict(CHARTS)
+    if growths is not None:
+        charts["scaling"] = lambda chosen, heading: scaling.figure(chosen, growths, heading)
+    most = MOST_PICTURES if len(cells) > LARGE else len(scenarios) * len(charts)
     with drawing():
-        for name, draw in CHARTS.items():
+        for name, draw in charts.items():
             for prefix, heading, chosen in scenarios:
                 figure = draw(chosen, heading) if most else None
                 if figure is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from harness.report.charts.look import looks
 from harness.report.charts.selection import named
 from harness.report.frame import plain
+from harness.report.growth import LEGEND, growth_tables
 from harness.report.html import environment
 from harness.report.html.figures import scenario_charts
 from harness.report.html.grids import grids
@@ -44,6 +45,7 @@ def page(frames: "Frames", ratios: "DataFrame", manifest: Mapping[str, Any], pro
         "sections": environment.sections(manifest),
         "scenarios": scenarios,
         "backends": backends,
+        "growth_legend": LEGEND,
         "trials": len(frames.trials),
         "warnings": warnings(frames),
         "refusals": refusals(frames),
@@ -76,6 +78,7 @@ def _scenario(frames: "Frames", name: str, manifest: Mapping[str, Any]) -> dict[
         "headline": headline(measure, found),
         "standings": found,
         "in_summary": _spread(found),
+        "growth": growth_tables(frames.growths[frames.growths["scenario"] == name]),
         "own_load": "rate_percent" in cells and bool((cells["rate_percent"] > 0).any()),
         "few_rounds": bool(cells["rounds"].between(1, ROUNDS_FOR_INTERVAL - 1).any()),
         "refused": int((cells["refusal"] != "").sum()),
