@@ -29,13 +29,14 @@ POINTS_NEEDED = 4
 BETWEEN_STARTS = 0.03
 """Relative noise that rounds do not show: each value of an axis has a process of its own, at a time of its own."""
 
+INEXACT = 0.05
+"""Relative error by which real systems depart from any such function, as caches overflow and replies share wakeups:
+noise in the comparison of growing functions, which would otherwise be told apart by such traits."""
+
 UNSUPPORTED = 10.0
 """A function whose criterion is worse than the best one's by more has essentially no support (Burnham, Anderson, 2.6).
-Growth is only claimed where a constant is that bad: of equal costs it is claimed in less than one case in a hundred."""
-
-AS_GOOD = 2.0
-"""Functions whose criterion is worse by less have substantial support too (ibid.): the simplest is taken, and the
-others are named."""
+Growth is only claimed where a constant is that bad: of equal costs it is claimed in less than one case in a hundred.
+Of the functions that are not that bad the simplest is taken, and the others are named."""
 
 DESCRIBES = 0.8
 """Share of the variance (R2) that a growing function must explain to be called a description at all."""
@@ -107,7 +108,7 @@ class Growth:
             constant, NaN if unknown.
         deviation: Largest relative error of the model, or of the best that is none; NaN if unknown.
         points: Different values of the axis.
-        rivals: Models that describe it nearly as well.
+        rivals: Less simple models that could describe it too.
     """
 
     model: str
@@ -132,8 +133,10 @@ class _Fit:
     model: str
     intercept: float
     slope: float
-    chi_squared: float
     errors: Array
+
+    def chi_squared(self, noise: Array) -> float:
+        return float(((self.errors / noise) ** 2).sum())
 
 
 def growth(observations: Sequence[Observation]) -> Growth:
@@ -151,13 +154,12 @@ def growth(observations: Sequence[Observation]) -> Growth:
     noise = np.array([each.noise for each in known])
     constant = _fit(CONSTANT, np.ones((len(n), 1)), values, noise)
     growing = [_fit(model, np.column_stack([np.ones_like(n), term(n)]), values, noise) for model, term in TERMS.items()]
-    best = min(each.chi_squared for each in growing)
-    excess = max(1.0, best / (len(n) - 2))
-    chosen, *rivals = [each for each in growing if (each.chi_squared - best) / excess <= AS_GOOD]
+    chosen, *rivals = _supported(growing, np.hypot(noise, INEXACT))
     described = True
-    if (constant.chi_squared - best) / excess - 2 <= UNSUPPORTED:
+    best = min(each.chi_squared(noise) for each in growing)
+    if (constant.chi_squared(noise) - best) / _excess(best, len(n)) - 2 <= UNSUPPORTED:
         chosen, rivals = constant, []
-        described = constant.chi_squared <= MISSES**2 * len(n)
+        described = constant.chi_squared(noise) <= MISSES**2 * len(n)
     r_squared = 0.0 if chosen is constant else 1 - float((chosen.errors**2).sum() / (constant.errors**2).sum())
     deviation = float(abs(chosen.errors).max())
     if not described or (chosen is not constant and r_squared < DESCRIBES):
@@ -174,7 +176,19 @@ def _fit(model: str, terms: Array, values: Array, noise: Array) -> _Fit:
     coefficients, _ = nnls(terms / unit / (values * noise)[:, None], 1 / noise)
     errors = terms / unit @ coefficients / values - 1
     found = [*(coefficients / unit), 0.0]
-    return _Fit(model, float(found[0]), float(found[1]), float(((errors / noise) ** 2).sum()), errors)
+    return _Fit(model, float(found[0]), float(found[1]), errors)
+
+
+def _supported(fits: Sequence[_Fit], noise: Array) -> list[_Fit]:
+    """Return those that have support beside the best one, in their order."""
+    best = min(each.chi_squared(noise) for each in fits)
+    excess = _excess(best, len(noise))
+    return [each for each in fits if (each.chi_squared(noise) - best) / excess <= UNSUPPORTED]
+
+
+def _excess(best: float, points: int) -> float:
+    """Return by how much the noise is larger than assumed, as a factor of its variance, if the best fit is right."""
+    return max(1.0, best / (points - 2))
 
 
 AXES = ("connections", "idle_connections", "message_size")

@@ -32,11 +32,14 @@ from tests.records import USAGE, record
 
 LADDER = (0, 100, 300, 800, 3000, 10000)
 
+LONG = (1, 10, 100, 1_000, 10_000, 100_000)
+"""What tells n log n from n."""
+
 FUNCTIONS: dict[str, Callable[[float], float]] = {
     CONSTANT: lambda n: 20.0,
     LINEAR: lambda n: 20 + 0.02 * n,
     LOGARITHMIC: lambda n: 5 + 2 * math.log2(1 + n),
-    LINEARITHMIC: lambda n: 20 + 0.002 * n * math.log2(1 + n),
+    LINEARITHMIC: lambda n: 2 + 0.2 * n * math.log2(1 + n),
     QUADRATIC: lambda n: 20 + 2e-6 * n**2,
     INVERSE: lambda n: 20 + 200 / max(n, 1),
 }
@@ -47,13 +50,13 @@ def observed(values: Sequence[float], at: Sequence[float] = LADDER, precision: f
 
 
 def noisy(function: Callable[[float], float], seed: int, spread: float = 0.02) -> Growth:
-    noise = np.exp(np.random.default_rng(seed).normal(0, spread, len(LADDER)))
-    return growth(observed([function(n) * factor for n, factor in zip(LADDER, noise, strict=True)]))
+    noise = np.exp(np.random.default_rng(seed).normal(0, spread, len(LONG)))
+    return growth(observed([function(n) * factor for n, factor in zip(LONG, noise, strict=True)], LONG))
 
 
 @pytest.mark.parametrize("model", FUNCTIONS)
 def test_a_known_function_is_found_with_its_coefficients(model: str) -> None:
-    found = growth(observed([FUNCTIONS[model](n) for n in LADDER]))
+    found = growth(observed([FUNCTIONS[model](n) for n in LONG], LONG))
     assert found.model == model
     assert [found.at(n) for n in (0, 50, 20_000)] == pytest.approx([FUNCTIONS[model](n) for n in (0, 50, 20_000)])
     assert found.r_squared == (0 if model == CONSTANT else pytest.approx(1))
@@ -78,10 +81,10 @@ def test_noise_that_the_rounds_show_is_not_taken_for_growth() -> None:
 
 
 def test_what_cannot_be_told_apart_is_named() -> None:
-    found = growth(observed([20 + 0.0005 * n for n in LADDER]))
+    found = growth(observed([20 + 0.001 * n for n in LADDER]))
     assert found.model == LINEAR
     assert LINEARITHMIC in found.rivals
-    assert growth(observed([FUNCTIONS[LINEAR](n) for n in LADDER])).rivals == ()
+    assert growth(observed([FUNCTIONS[LINEAR](n) for n in LONG], LONG)).rivals == ()
 
 
 def test_the_part_that_every_request_costs_is_not_below_nothing() -> None:

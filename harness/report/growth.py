@@ -44,7 +44,7 @@ NAMED = 6
 
 LEGEND = (
     "fitted: a + b·g(n), neither below 0, by least squares of relative errors; R²: share of the variance explained; "
-    "\u00d7: from the first to the last value of the axis; ±: furthest from the constant; or: fits nearly as well; "
+    "\u00d7: from the first to the last value of the axis; ±: furthest from the constant; or: cannot be ruled out; "
     "time per request: 1 over the throughput of a closed loop"
 )
 

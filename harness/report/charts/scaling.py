@@ -120,11 +120,10 @@ def _value_axis(place: "Axes", measure: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     write = size if measure == "rss_bytes" else duration
+    low, high = place.dataLim.intervaly
+    middle, reach = (low * high) ** 0.5, max((high / low) ** 0.5 * 1.2, 3**0.5)  # what hardly rises must not look steep
+    place.set_ylim(middle / reach, middle * reach)
     place.set_yscale("log")
-    low, high = place.get_ylim()
-    if high / low < 3:  # so that a line that hardly rises does not look steep
-        middle = (low * high) ** 0.5
-        place.set_ylim(middle / 3**0.5, middle * 3**0.5)
     if measure == "rss_bytes":
         place.yaxis.set_major_locator(LogLocator(base=2))
     else:
