@@ -141,6 +141,7 @@ def _trial(
         "late": result.late,
         "errors": sum(result.errors.values()),
         "throughput_rps": result.replied / duration_s,
+        "offered_rps": result.due / duration_s,
         **_latency(latency),
         **_percentiles(connecting, CONNECT_PERCENTILES),
         "slip_p99_us": stats.percentiles_ns(stats.decode(result.slip), [99.0])[0] / 1e3,
@@ -213,6 +214,7 @@ def _connections(record: Record) -> float:
 
 _MEDIANS = [
     "throughput_rps",
+    "offered_rps",
     "cpu_us",
     "server_busy",
     "generator_busy",

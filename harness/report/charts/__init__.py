@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.report.charts import cpu, idle, latency, scaling, throughput
+from harness.report.charts import cpu, idle, latency, load, scaling, throughput
 from harness.report.charts.look import drawing
 from harness.report.charts.selection import LARGE, by_scenario
 from harness.report.charts.sheet import write
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
-CHARTS: dict[str, Callable[["DataFrame", str], "Figure | None"]] = {
+Draw = Callable[["DataFrame", str], "Figure | None"]
+
+CHARTS: dict[str, Draw] = {
     "throughput": throughput.figure,
     "latency": latency.figure,
     "cpu-per-request": cpu.figure,
@@ -30,7 +32,13 @@ MOST_PICTURES = 4
 """Charts of a run of more than `LARGE` cells: throughput of each scenario first. The interactive report has all."""
 
 
-def draw_charts(cells: "DataFrame", out_dir: Path, title: str, growths: "DataFrame | None" = None) -> list[Path]:
+def draw_charts(
+    cells: "DataFrame",
+    out_dir: Path,
+    title: str,
+    growths: "DataFrame | None" = None,
+    capacities: "DataFrame | None" = None,
+) -> list[Path]:
     """Write every chart that the cells have data for, as PNG and SVG.
 
     Args:
@@ -39,6 +47,8 @@ def draw_charts(cells: "DataFrame", out_dir: Path, title: str, growths: "DataFra
             up to `MOST_PICTURES` if it is large.
         title: What stands above each chart.
         growths: What `harness.scaling.growths` returns for the cells; None leaves out the chart of it.
+        capacities: What `harness.capacity.capacities` returns for their run: of a search for capacity, whose trials all
+            have rates of their own, other charts than that of latency against the rate show the closed loop only.
 
     Returns:
         The files written, the PNG of a chart before its SVG; none where no cell has a number.
@@ -48,7 +58,9 @@ def draw_charts(cells: "DataFrame", out_dir: Path, title: str, growths: "DataFra
     """
     written: list[Path] = []
     scenarios = list(by_scenario(cells, title))
-    charts = dict(CHARTS)
+    searched = capacities is not None and len(capacities) > 0
+    charts = {name: _in_closed_loop(draw) if searched else draw for name, draw in CHARTS.items()}
+    charts["latency-rate"] = lambda chosen, heading: load.figure(chosen, heading, capacities)
     if growths is not None:
         charts["scaling"] = lambda chosen, heading: scaling.figure(chosen, growths, heading)
     most = MOST_PICTURES if len(cells) > LARGE else len(scenarios) * len(charts)
@@ -60,3 +72,7 @@ def draw_charts(cells: "DataFrame", out_dir: Path, title: str, growths: "DataFra
                     written += write(figure, out_dir, prefix + name)
                     most -= 1
     return written
+
+
+def _in_closed_loop(draw: Draw) -> Draw:
+    return lambda cells, title: draw(cells[cells["loop"] == "closed"].drop(columns="rate", errors="ignore"), title)
