@@ -11,12 +11,14 @@ import pytest
 from rich.console import Console
 
 from harness.capacity import Asked, answers, capacities, outcome
+from harness.compare import ratios
 from harness.objective import parse_objective
 from harness.record import Record, Verdict
 from harness.report.charts import load
 from harness.report.charts.look import drawing
 from harness.report.charts.selection import named
 from harness.report.frame import tabulate
+from harness.report.html.page import page
 from harness.report.terminal import render_capacity
 from harness.report.write import write_report
 from harness.search import Outcome
@@ -149,6 +151,19 @@ def test_every_form_of_the_report_has_it(tmp_path: Path) -> None:
     assert '"capacities":' in files["report.json"].read_text()
     assert len(files["capacity.csv"].read_text().splitlines()) == 3
     assert {"latency-rate.png", "latency-rate.svg", "throughput.png"} <= files.keys()
+
+
+def test_the_page_draws_latency_along_the_rate_from_nothing_on() -> None:
+    records = searched("epoll", 8_500, AROUND)
+    frames = tabulate(records)
+    compared = ratios(frames.trials, frames.cells, frames.axes)
+    found = page(frames, compared, MANIFEST, (), capacities(records, MANIFEST))
+    [scenario] = found["data"]["charts"]
+    [latency] = [chart for chart in scenario["charts"] if chart["title"] == "Latency, open loop"]
+    drawn = latency["figures"][0][0][0]
+    assert drawn["layout"]["xaxis"]["rangemode"] == "tozero"
+    assert drawn["layout"]["xaxis"].get("type", "linear") == "linear"
+    assert drawn["data"][0]["x"] == sorted(AROUND)
 
 
 def test_the_chart_shows_latency_against_the_rate_with_the_limit_and_the_capacity() -> None:
