@@ -7,6 +7,7 @@ import click
 
 from harness.commands.build import build
 from harness.commands.calibrate import calibrate
+from harness.commands.capacity import capacity
 from harness.commands.check import check
 from harness.commands.compare import compare
 from harness.commands.doctor import doctor
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for _command in (run, duel, compare, history, report, list_backends, new, check, build, doctor, calibrate):
+for _command in (run, duel, capacity, compare, history, report, list_backends, new, check, build, doctor, calibrate):
     main.add_command(_command)

@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,9 +44,18 @@ class Launch:
         name = f"{datetime.now():%Y-%m-%dT%H-%M-%S}-{self.plan.scenario.name}"
         return RunFolder.create(output or Path("results") / name, self.manifest)
 
-    def execute(self, folder: RunFolder, observer: Observer, enough: Enough | None) -> None:
-        """Measure everything; see `Run.execute`."""
-        Run(
+    def execute(
+        self, folder: RunFolder, observer: Observer, enough: Enough | None, make: Callable[..., Run] = Run
+    ) -> None:
+        """Measure everything; see `Run.execute`.
+
+        Args:
+            folder: Where records go.
+            observer: Who is told.
+            enough: Says whether the records of a point suffice.
+            make: Makes the run from the arguments of `Run`.
+        """
+        make(
             self.plan,
             folder,
             machine.split_cpus(self.generators),
@@ -65,6 +74,7 @@ def prepare(
     generator: str | None = None,
     seed: int | None = None,
     generators: int = 1,
+    further: Mapping[str, Any] | None = None,
 ) -> Launch:
     """Plan a run of all candidates that are available, and note everything that is needed to repeat it.
 
@@ -74,6 +84,7 @@ def prepare(
         generator: "native" or "portable"; None takes the native one if there is one.
         seed: Of the order of trials and of arrivals; None draws one.
         generators: Generator processes for each cell.
+        further: What the manifest says beside that: plain JSON data.
 
     Raises:
         PlanError: There is nothing to measure, or it needs a single generator.
@@ -109,5 +120,6 @@ def prepare(
             "generators": sorted(cpus.generators),
             "orchestrator": sorted(cpus.orchestrator),
         },
+        **(further or {}),
     }
     return Launch(plan, engine, generators, manifest)

@@ -140,7 +140,7 @@ class Run:
                     processes.close()
                     live = self._start_all([each.cell for each in live], processes)
                 self._order.shuffle(live)
-                live = [each for each in live if self._trial(each, number)]
+                live = [each for each in live if self._trial(each, number, self._plan.scenario.measure.duration)]
 
     def _start_all(self, cells: Sequence[Cell], processes: ExitStack) -> list[LiveCell]:
         return [started for cell in cells if (started := self._start(cell, processes)) is not None]
@@ -148,8 +148,7 @@ class Run:
     def _start(self, cell: Cell, processes: ExitStack) -> LiveCell | None:
         """Start a cell, connect, verify and warm up; record and return None if that fails."""
         point = cell.point
-        words = [cell.candidate.label, *(str(getattr(point, axis)) for axis in Point.__slots__)]
-        log = self._logs / f"{re.sub('[^a-zA-Z0-9_=.@-]+', '-', '-'.join(words))}.log"
+        log = self._log(cell)
         server = None
         try:
             server = processes.enter_context(
@@ -180,6 +179,11 @@ class Run:
         if cell.restless:
             server.pause()
         return LiveCell(cell, server, generator, start.rss_bytes if start else 0)
+
+    def _log(self, cell: Cell) -> Path:
+        """Return where the output of a cell's processes goes."""
+        words = [cell.candidate.label, *(str(getattr(cell.point, axis)) for axis in Point.__slots__)]
+        return self._logs / f"{re.sub('[^a-zA-Z0-9_=.@-]+', '-', '-'.join(words))}.log"
 
     def _connect(self, cell: Cell, server: ServerProcess, log: Path, arrivals: Arrivals) -> Generators:
         """Start a generator, open its connections and see that replies are right.
@@ -260,7 +264,7 @@ class Run:
                 return
             before = replied
 
-    def _trial(self, live: LiveCell, number: int) -> bool:
+    def _trial(self, live: LiveCell, number: int, duration_s: float) -> bool:
         """Measure one trial and record it; return whether the cell can go on."""
         server = live.server
         if live.cell.restless:
@@ -270,7 +274,7 @@ class Run:
         waits = self._waits(live)
         record = replace(self._blank(live.cell), round=number)
         try:
-            result = live.generator.trial(self._plan.scenario.measure.duration)
+            result = live.generator.trial(duration_s)
             after = snapshot(server.pid) if server.alive else None
             if before is None or after is None:
                 raise ChildFailedError("crashed", server.last_words())

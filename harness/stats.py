@@ -102,6 +102,24 @@ def percentiles_ns(histogram: Histogram, percents: Sequence[float]) -> list[floa
     return found
 
 
+def percentile_of_all_ns(histogram: Histogram, total: int, percent: float) -> float:
+    """Return a percentile among a number of requests, where those without a sample are infinitely late.
+
+    Args:
+        histogram: Latencies of those that were answered.
+        total: All requests, answered or not.
+        percent: Above 0 and below 100.
+
+    Returns:
+        Nanoseconds as `percentiles_ns` gives them; infinity; or NaN where fewer than `SAMPLES_BEYOND` lie beyond.
+    """
+    if total * (100 - percent) / 100 < SAMPLES_BEYOND - 1e-9:
+        return math.nan
+    up_to = np.cumsum(histogram.counts)
+    place = int(np.searchsorted(up_to, max(1, int(percent / 100 * total + 0.5))))
+    return float(_highest_values()[histogram.indices[place]]) if place < len(up_to) else math.inf
+
+
 @cache
 def _highest_values() -> NDArray[np.int64]:
     """Return the highest value of each counter: the inverse of `harness.loadgen.histogram.index_of`."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backends.find import Backend
     from harness.launch import Launch
     from harness.plan import Candidate
+    from harness.run import Run
     from harness.stopping import Enough
     from harness.store import RunFolder
 
@@ -144,8 +145,21 @@ def say_plugin_problems(console: Console) -> None:
         console.print(problem, style="yellow", markup=False)
 
 
-def measure(launch: Launch, folder: RunFolder, console: Console, enough: Enough | None) -> int:
+def measure(
+    launch: Launch,
+    folder: RunFolder,
+    console: Console,
+    enough: Enough | None,
+    make: Callable[..., Run] | None = None,
+) -> int:
     """Execute a run with its progress shown; return the exit status, which is not 0 if it was interrupted.
+
+    Args:
+        launch: The run.
+        folder: Where records go.
+        console: Where to print.
+        enough: Says whether the records of a point suffice.
+        make: Makes the run from the arguments of `Run`; None is `Run` itself.
 
     Raises:
         click.ClickException: A record could not be written.
@@ -153,6 +167,7 @@ def measure(launch: Launch, folder: RunFolder, console: Console, enough: Enough 
     import signal
 
     from harness.progress import RunProgress
+    from harness.run import Run
     from harness.store import StoreError
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit, so that children are stopped
@@ -162,7 +177,7 @@ def measure(launch: Launch, folder: RunFolder, console: Console, enough: Enough 
         )
     with folder, RunProgress(launch.plan, console) as progress:
         try:
-            launch.execute(folder, progress, enough)
+            launch.execute(folder, progress, enough, make or Run)
         except StoreError as fault:
             raise click.ClickException(str(fault)) from None
         except KeyboardInterrupt:
@@ -206,8 +221,9 @@ def show_report(
     Raises:
         click.ClickException: It is no run, a backend that was named is not in it, or the report cannot be written.
     """
+    from harness.capacity import capacities
     from harness.report.frame import tabulate
-    from harness.report.terminal import render
+    from harness.report.terminal import render, render_capacity
     from harness.report.write import write_report
     from harness.store import StoreError, read_run
 
@@ -226,8 +242,13 @@ def show_report(
                 f"the baseline {baseline!r} is not in this run; there are {', '.join(sorted(names))}"
             )
         frames = tabulate(records)
-        render(frames, console, baseline)
-        say_written(write_report(frames, measured.manifest, out_dir, baseline, measured.problems), console)
+        found = capacities(records, measured.manifest)
+        if len(found):
+            render_capacity(found, console)
+        else:
+            render(frames, console, baseline)
+        files = write_report(frames, measured.manifest, out_dir, baseline, measured.problems, found)
+        say_written(files, console)
     except StoreError as fault:
         raise click.UsageError(str(fault)) from None
     except OSError as fault:

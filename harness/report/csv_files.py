@@ -1,4 +1,4 @@
-"""A run's records as CSV files: a row a trial, a row a cell, and a row a ratio to the baseline."""
+"""A run's records as CSV files: a row a trial, a cell, a ratio to the baseline, and a cost along an axis."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,20 +9,24 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def write_csv(frames: Frames, ratios: "DataFrame", out_dir: Path) -> list[Path]:
-    """Write `trials.csv`, `cells.csv` and `ratios.csv` and return their paths.
+def write_csv(frames: Frames, ratios: "DataFrame", out_dir: Path, capacities: "DataFrame | None" = None) -> list[Path]:
+    """Write `trials.csv`, `cells.csv`, `ratios.csv`, `growth.csv` and, if any, `capacity.csv`; return their paths.
 
     Args:
         frames: Tables of a run's records.
         ratios: What `harness.compare.ratios` returned for them.
         out_dir: An existing folder.
+        capacities: What `harness.capacity.capacities` returned, if anything.
 
     Raises:
         OSError: The folder cannot be written.
     """
     files = []
-    for name, table in (("trials.csv", frames.trials), ("cells.csv", frames.cells), ("ratios.csv", ratios)):
-        file = out_dir / name
+    tables = {"trials": frames.trials, "cells": frames.cells, "ratios": ratios, "growth": frames.growths}
+    if capacities is not None and len(capacities):
+        tables["capacity"] = capacities
+    for name, table in tables.items():
+        file = out_dir / f"{name}.csv"
         table.to_csv(file, index=False)
         files.append(file)
     return files

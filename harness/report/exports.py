@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def write_json(frames: Frames, ratios: "DataFrame", file: Path) -> Path:
-    """Write cells, ratios and verdicts as one JSON object and return its path; what is not a number is null.
+def write_json(frames: Frames, ratios: "DataFrame", file: Path, capacities: "DataFrame | None" = None) -> Path:
+    """Write cells, ratios, growth, capacities and verdicts as one JSON object and return its path; NaN is null.
 
     Args:
         frames: Tables of a run's records.
         ratios: What `harness.compare.ratios` returned for them.
         file: In an existing folder.
+        capacities: What `harness.capacity.capacities` returned, if anything.
 
     Raises:
         OSError: It cannot be written.
     """
-    tables = {"cells": frames.cells, "ratios": ratios, "verdicts": frames.verdicts}
+    tables = {"cells": frames.cells, "ratios": ratios, "growth": frames.growths, "verdicts": frames.verdicts}
+    if capacities is not None:
+        tables["capacities"] = capacities
     parts = [f'"run": {json.dumps(frames.run)}', f'"axes": {json.dumps(frames.axes)}']
     parts += [f'"{name}": {table.to_json(orient="records", double_precision=15)}' for name, table in tables.items()]
     file.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")

@@ -12,6 +12,7 @@ import pandas as pd
 from harness import stats
 from harness.loadgen.spec import TrialResult
 from harness.record import TCP, TEXT_AXES, Record, ServerUsage
+from harness.scaling import growths
 
 POINT = ["connections", "idle_connections", "message_size", "pipeline_depth"]
 """Axes that every record has; a point may have more."""
@@ -40,6 +41,7 @@ class Frames:
             A cell that was refused or failed has a `refusal`; if it had usable trials before it failed, it has numbers
             too.
         verdicts: One row for each verdict on a trial, with its reason and whether it voids the trial.
+        growths: How costs grow along the axes of the load: see `harness.scaling.growths`.
         axes: Names of the columns that tell the points of a scenario apart.
         run: Name of the run, empty if there are no records.
     """
@@ -47,6 +49,7 @@ class Frames:
     trials: pd.DataFrame
     cells: pd.DataFrame
     verdicts: pd.DataFrame
+    growths: pd.DataFrame
     axes: list[str]
     run: str
 
@@ -87,10 +90,12 @@ def tabulate(records: Sequence[Record]) -> Frames:
         )
         for number, group in enumerate(by_cell.values())
     ]
+    table = pd.DataFrame(cells, columns=None if cells else CELL_COLUMNS)
     return Frames(
         trials=trials,
-        cells=pd.DataFrame(cells, columns=None if cells else CELL_COLUMNS),
+        cells=table,
         verdicts=_verdicts(records, named),
+        growths=growths(table, named),
         axes=named,
         run=plain(records[0].run) if records else "",
     )
@@ -136,6 +141,7 @@ def _trial(
         "late": result.late,
         "errors": sum(result.errors.values()),
         "throughput_rps": result.replied / duration_s,
+        "offered_rps": result.due / duration_s,
         **_latency(latency),
         **_percentiles(connecting, CONNECT_PERCENTILES),
         "slip_p99_us": stats.percentiles_ns(stats.decode(result.slip), [99.0])[0] / 1e3,
@@ -208,6 +214,7 @@ def _connections(record: Record) -> float:
 
 _MEDIANS = [
     "throughput_rps",
+    "offered_rps",
     "cpu_us",
     "server_busy",
     "generator_busy",

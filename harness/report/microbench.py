@@ -1,18 +1,26 @@
 """Microbenchmarks of the multiplexers: reads what pytest-benchmark wrote, and shows it as a table and a scaling chart.
 
 `benchmarks/test_multiplexers.py` measures and says in each benchmark's `extra_info` what it measured. Medians and
-quartiles are pytest-benchmark's own.
+quartiles are pytest-benchmark's own; how cost grows is `harness.scaling`'s verdict.
 """
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.report.growth import sentence, with_formula
+from harness.scaling import Growth, Observation, growth, records
+
 if TYPE_CHECKING:
     from pandas import DataFrame
     from rich.console import Console
 
 COLUMNS = ("operation", "ready", "multiplexer", "registered", "median_us", "q1_us", "q3_us", "rounds")
+
+
+NOTCH = 1.57
+"""A median's 95% confidence interval in interquartile ranges over the square root of the number of values. (McGill,
+Tukey, Larsen: Variations of Box Plots, The American Statistician 32, 1978.)"""
 
 
 class MicrobenchError(Exception):
@@ -70,22 +78,56 @@ def _row(path: Path, benchmark: dict[str, Any], facts: dict[str, Any]) -> dict[s
         raise MicrobenchError(f"{path} is damaged: {name} has no usable {fault}") from None
 
 
+def growths(frame: "DataFrame") -> "DataFrame":
+    """Return how the cost of each operation grows with the registered descriptors.
+
+    Args:
+        frame: What `read_microbench` returned.
+
+    Returns:
+        A row a multiplexer of each operation: `operation`, `ready`, `backend` (the multiplexer), `measure`, the `first`
+        and `last` number of descriptors, and the fields of `harness.scaling.Growth`.
+    """
+    from pandas import DataFrame
+
+    rows = []
+    for (operation, ready), chosen in _groups(frame):
+        for name, of_one in chosen.groupby("multiplexer"):
+            reach = NOTCH * (of_one["q3_us"] - of_one["q1_us"]) / of_one["rounds"] ** 0.5
+            seen = zip(of_one["registered"], of_one["median_us"], reach, strict=True)
+            found = growth([Observation(n, cost, cost - off, cost + off) for n, cost, off in seen])
+            key = {"operation": operation, "ready": ready, "backend": str(name), "measure": "cost"}
+            ends = {"first": of_one["registered"].min(), "last": of_one["registered"].max()}
+            fields = {field: getattr(found, field) for field in Growth.__slots__}
+            rows.append({**key, **ends, **fields, "rivals": ", ".join(found.rivals)})
+    return DataFrame(rows)
+
+
 def render(frame: "DataFrame", console: "Console") -> None:
     """Print what `read_microbench` returned: a row a multiplexer, a column a number of registered descriptors."""
     from rich.table import Table
     from rich.text import Text
 
     steps = sorted(frame["registered"].unique())
+    grown = growths(frame)
     for (operation, ready), chosen in _groups(frame):
-        table = Table(title=f"{_subject(operation, ready)}: median in µs", title_justify="left")
+        table = Table(
+            title=f"{_subject(operation, ready)}: median in µs, by registered descriptors", title_justify="left"
+        )
+        verdicts = grown[(grown["operation"] == operation) & (grown["ready"] == ready)]
+        words = {row["backend"]: with_formula(row) for row in records(verdicts)}
         table.add_column("multiplexer")
         for step in steps:
-            table.add_column(f"{step:,} registered", justify="right")
+            table.add_column(f"{step:,}", justify="right")
+        table.add_column("how cost grows")
         for name, rows in chosen.groupby("multiplexer"):
             found = dict(zip(rows["registered"], rows["median_us"], strict=True))
             # A name is text, not rich's markup.
-            table.add_row(Text(str(name)), *(f"{found[step]:,.2f}" if step in found else "-" for step in steps))
+            costs = (f"{found[step]:,.2f}" if step in found else "-" for step in steps)
+            table.add_row(Text(str(name)), *costs, Text(words[str(name)]))
         console.print(table)
+        if said := sentence(_subject(operation, ready), "registered_descriptors", verdicts):
+            console.print(Text(said))
 
 
 def draw(frame: "DataFrame", out_dir: Path) -> list[Path]:

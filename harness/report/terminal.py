@@ -1,15 +1,24 @@
 """A run's tables on the terminal, 100 columns wide where there are as many, worth pasting into a message."""
 
+from typing import TYPE_CHECKING
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.report import capacity, growth
 from harness.report.frame import Frames
 from harness.report.table import COLUMNS, columns_of, legend, point_tables
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 130}
 """Column -> characters that a terminal must have for it to be shown."""
+
+MOST_ROWS = 40
+"""Rows of a table on the growth of costs that are printed."""
 
 MOST_TABLES = 30
 """Points that are printed; nobody reads more on a terminal, and rich needs 1 ms a row."""
@@ -48,3 +57,41 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
     if len(tables) > MOST_TABLES:
         console.print(f"\n… and {len(tables) - MOST_TABLES:,} more points: the report has all.")
     console.print(Text("\n" + "\n".join(legend(tables, columns)), style="dim"))
+    _render_growth(frames, console)
+
+
+def render_capacity(found: "DataFrame", console: Console) -> None:
+    """Print the capacity of each backend under an objective.
+
+    Args:
+        found: What `harness.capacity.capacities` returned.
+        console: Where to print.
+    """
+    console.print(Text(f"\n{capacity.title(found)}", style="bold"))
+    columns, rows = capacity.table(found)
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in columns:
+        shown.add_column(column, justify="left" if column in {"point", "backend", "limited by"} else "right")
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    console.print(shown)
+    console.print(Text(f"\n{capacity.LEGEND}", style="dim"))
+
+
+def _render_growth(frames: Frames, console: Console) -> None:
+    tables = growth.growth_tables(frames.growths)
+    for each in tables:
+        console.print(Text(f"\n{each.title}", style="bold"))
+        for sentence in each.sentences:
+            console.print(Text(f"  {sentence}"))
+        if each.rows:
+            shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+            for column in each.columns:
+                shown.add_column(column)
+            for row in each.rows[:MOST_ROWS]:
+                shown.add_row(*map(Text, row))
+            console.print(shown)
+        if len(each.rows) > MOST_ROWS:
+            console.print(f"… and {len(each.rows) - MOST_ROWS:,} more rows: the report has all.")
+    if any(each.rows for each in tables):
+        console.print(Text(f"\n{growth.LEGEND}", style="dim"))

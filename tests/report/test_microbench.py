@@ -70,7 +70,22 @@ def test_the_table_has_a_column_for_each_number_of_descriptors(several: Path) ->
     assert "[b]flat" in text
     assert "wait(), 100 ready" in text
     [line] = [line for line in text.splitlines() if "[b]flat" in line]
-    assert [part.strip() for part in line.strip("│ ").split("│")] == ["[b]flat", "10.00", "100.00"]
+    cells = [part.strip() for part in line.strip("│ ").split("│")]
+    assert cells == ["[b]flat", "10.00", "100.00", "too few points: 2 (4 needed)"]
+
+
+def test_it_is_said_how_the_cost_of_a_wait_grows(tmp_path: Path) -> None:
+    steps = (10, 100, 1_000, 10_000)
+    file = written(
+        tmp_path / "m.json",
+        *(benchmark("flat", registered) for registered in steps),
+        *(benchmark("steep", registered, median=1e-6 + registered * 1e-7) for registered in steps),
+    )
+    console = Console(width=120, record=True, file=io.StringIO())
+    render(read_microbench(file), console)
+    text = " ".join(console.export_text().split())
+    assert "wait(), 1 ready grows linearly with registered descriptors for steep; stays constant for flat." in text
+    assert "1 µs + 100 ns·n" in text
 
 
 def test_the_chart_has_a_panel_for_each_operation(several: Path, tmp_path: Path) -> None:

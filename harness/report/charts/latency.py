@@ -33,7 +33,6 @@ PERCENTILES = {"p50": "p50_us", "p99": "p99_us"}
 
 ALONG = {
     "rate_percent": "load (% of each backend's capacity in a closed loop)",
-    "rate": "load (requests/s due)",
     "connections": "connections",
 }
 """Axis -> its label; the first that has several values runs through the panels."""
@@ -48,12 +47,17 @@ LOOPS = {
 
 
 def figure(cells: "DataFrame", title: str) -> "Figure | None":
-    """Return the chart, or None where no cell has a latency: lines, or rows if connections have one value only."""
+    """Return the chart: lines, or rows if connections have one value only.
+
+    None where no cell has a latency, or where they are along the rate of requests, which `load` draws.
+    """
     found = measured(cells, "p50_us")
     if found.empty:
         return None
     notes = [*([MISSING_TAIL] if found["p99_us"].isna().any() else []), *missing_notes(cells)]
     notes = [*(LOOPS[loop] for loop in found["loop"].unique() if loop in LOOPS), *notes]
+    if "rate" in found and found["rate"].nunique() > 1:
+        return None  # `load` has it, along the rate
     styles = looks(zip(found["series"], found["backend"], strict=True))
     for axis, subject in ALONG.items():
         if axis in found and found[axis].nunique() > 1:

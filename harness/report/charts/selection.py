@@ -120,7 +120,7 @@ def drawn_panels(chosen: Sequence[Panel]) -> tuple[list[Panel], list[str]]:
 
 def fixed_axes(cells: "DataFrame", columns: Sequence[str]) -> str:
     """Return the words for those of these columns that have one value, leaving out what is nothing special."""
-    ordinary = {"pipeline_depth": 1, "idle_connections": 0}
+    ordinary = {"pipeline_depth": 1, "idle_connections": 0, "rate": 0}
     values = {column: cells[column].unique() for column in (*columns, *own_axes(cells))}
     return ", ".join(
         named_value(column, found[0])

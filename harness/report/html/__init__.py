@@ -21,6 +21,7 @@ def to_html(
     ratios: "DataFrame",
     manifest: Mapping[str, Any],
     problems: Sequence[str] = (),
+    capacities: "DataFrame | None" = None,
 ) -> str:
     """Return the report as an HTML document.
 
@@ -29,13 +30,14 @@ def to_html(
         ratios: What `harness.compare.ratios` returned for them.
         manifest: Of the same run; whatever it holds is shown.
         problems: One line for each thing that could not be read.
+        capacities: What `harness.capacity.capacities` returned; None, or no row, if the run was no such search.
     """
     import jinja2
     from jinja2.utils import htmlsafe_json_dumps
 
     from harness.report.html import libraries
 
-    facts = page(frames, ratios, manifest, problems)
+    facts = page(frames, ratios, manifest, problems, capacities)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("harness.report.html", "template"),
         autoescape=True,

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report.charts.selection import measured
 from harness.report.html.measures import CPU, MEMORY, PERCENTILES, THROUGHPUT, Measure
-from harness.report.html.traces import AXIS_TITLES, View, figure_of, views_of
+from harness.report.html.traces import AXIS_TITLES, LOADS, View, figure_of, views_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-LOADS = ("rate_percent", "rate")
-"""Axes along which the load grows, so that latency can be drawn against what was reached."""
 
 CLOSED_NOTE = (
     "Closed loop: a connection sends its next request only after the reply, so these latencies leave out the waiting "

@@ -1,11 +1,14 @@
 """What the HTML report says, as plain data for its template: one value for each place of the page."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from harness.report import capacity
 from harness.report.charts.look import looks
 from harness.report.charts.selection import named
 from harness.report.frame import plain
+from harness.report.growth import LEGEND, growth_tables
 from harness.report.html import environment
 from harness.report.html.figures import scenario_charts
 from harness.report.html.grids import grids
@@ -24,7 +27,13 @@ SUMMARY_POINTS = 6
 """Points of a scenario in the summary; its own page has all."""
 
 
-def page(frames: "Frames", ratios: "DataFrame", manifest: Mapping[str, Any], problems: Sequence[str]) -> dict[str, Any]:
+def page(
+    frames: "Frames",
+    ratios: "DataFrame",
+    manifest: Mapping[str, Any],
+    problems: Sequence[str],
+    capacities: "DataFrame | None" = None,
+) -> dict[str, Any]:
     """Return everything that the template shows; `data` is what its scripts read.
 
     Args:
@@ -32,10 +41,15 @@ def page(frames: "Frames", ratios: "DataFrame", manifest: Mapping[str, Any], pro
         ratios: What `harness.compare.ratios` returned for them.
         manifest: Of the same run.
         problems: One line for each thing that could not be read.
+        capacities: What `harness.capacity.capacities` returned, if anything.
     """
     cells = named(frames.cells) if len(frames.cells) else frames.cells.assign(series=[])
     styles = looks(zip(cells["series"], cells["backend"], strict=True))
-    scenarios = [_scenario(frames, name, manifest) for name in dict.fromkeys(frames.cells["scenario"])]
+    searched = capacities is not None and len(capacities) > 0
+    # In a search for capacity every trial has a rate of its own, so there is nothing to rank but the closed loop.
+    ranked = replace(frames, cells=frames.cells[frames.cells["loop"] == "closed"]) if searched else frames
+    drawn = cells[cells["loop"] == "open"] if searched else cells
+    scenarios = [_scenario(ranked, name, manifest) for name in dict.fromkeys(frames.cells["scenario"])]
     backends = [_backend(frames, name, manifest, scenarios) for name in sorted(set(frames.cells["backend"]))]
     return {
         "title": frames.run or "A run without records",
@@ -44,13 +58,15 @@ def page(frames: "Frames", ratios: "DataFrame", manifest: Mapping[str, Any], pro
         "sections": environment.sections(manifest),
         "scenarios": scenarios,
         "backends": backends,
+        "growth_legend": LEGEND,
+        "capacity": _capacity(capacities),
         "trials": len(frames.trials),
         "warnings": warnings(frames),
         "refusals": refusals(frames),
         "problems": list(problems),
         "baselines": sorted(set(ratios["baseline"])),
         "data": {
-            "charts": [scenario_charts(cells[cells["scenario"] == each["name"]]) for each in scenarios],
+            "charts": [scenario_charts(drawn[drawn["scenario"] == each["name"]]) for each in scenarios],
             "hover": hover_texts(cells),
             "grids": grids(frames, ratios),
             "looks": series_looks(styles),
@@ -61,6 +77,13 @@ def page(frames: "Frames", ratios: "DataFrame", manifest: Mapping[str, Any], pro
             },
         },
     }
+
+
+def _capacity(capacities: "DataFrame | None") -> dict[str, Any] | None:
+    if capacities is None or not len(capacities):
+        return None
+    columns, rows = capacity.table(capacities)
+    return {"title": capacity.title(capacities), "columns": columns, "rows": rows, "legend": capacity.LEGEND}
 
 
 def _scenario(frames: "Frames", name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +99,7 @@ def _scenario(frames: "Frames", name: str, manifest: Mapping[str, Any]) -> dict[
         "headline": headline(measure, found),
         "standings": found,
         "in_summary": _spread(found),
+        "growth": growth_tables(frames.growths[frames.growths["scenario"] == name]),
         "own_load": "rate_percent" in cells and bool((cells["rate_percent"] > 0).any()),
         "few_rounds": bool(cells["rounds"].between(1, ROUNDS_FOR_INTERVAL - 1).any()),
         "refused": int((cells["refusal"] != "").sum()),

@@ -59,6 +59,9 @@ FIRST_AXES = ("rate_percent", "rate", "connections", "idle_connections", "messag
 MOST_TICKS = 10
 
 
+LOADS = ("rate_percent", "rate")
+"""Axes along which the load grows: linear and from nothing, so that the bend of the latency shows where it is."""
+
 Rows = list[tuple[int, dict[str, Any]]]
 """Number and row of some cells."""
 
@@ -106,7 +109,7 @@ def figure_of(view: View, measure: Measure, across: str) -> dict[str, Any]:
     if not axis:
         return _rows(groups, measure, cells)
     steps = sorted(set(cells[axis]))
-    ordinal = not across and (isinstance(steps[0], str) or (steps[0] == 0 and axis != "rate_percent"))
+    ordinal = not across and (isinstance(steps[0], str) or (steps[0] == 0 and axis not in LOADS))
     data = []
     for name, rows in groups.items():
         if across:
@@ -190,6 +193,8 @@ def _step_axis(axis: str, steps: Sequence[Any], *, ordinal: bool) -> dict[str, A
     title = {"text": plotly_text(AXIS_TITLES.get(axis, axis.replace("_", " ")))}
     if axis == "rate_percent":
         return {"title": title, "rangemode": "tozero", "ticksuffix": "%"}
+    if axis == "rate":
+        return {**RATE_AXIS, "title": title}
     every = -(-len(steps) // MOST_TICKS)
     shown = steps[::-1][::every][::-1]
     write = TICKS.get(axis, count)
