@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import machine
-from harness.loadgen.engines import default_engine
-from harness.plan import Candidate, Plan, make_plan
+from harness.loadgen.engines import default_engine, tls_missing
+from harness.plan import Candidate, Plan, PlanError, make_plan
 from harness.run import Observer, Run
 from harness.scenario import Scenario
 from harness.stopping import Enough
@@ -76,12 +76,14 @@ def prepare(
         generators: Generator processes for each cell.
 
     Raises:
-        PlanError: There is nothing to measure.
+        PlanError: There is nothing to measure, or nothing to measure it with.
         LookupError: There is no such exchange.
     """
     load_exchange(scenario.exchange)
     plan = make_plan(scenario, [each for each in candidates if not each.unavailable], machine.raise_descriptor_limit())
     engine = generator or default_engine()
+    if "tls" in scenario.load.transport and (reason := tls_missing(engine)):
+        raise PlanError(f"{reason}; --generator portable can do it")
     cpus = machine.split_cpus(generators)
     manifest = {
         "command": ["muxbench", *sys.argv[1:]],
