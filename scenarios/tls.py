@@ -1,9 +1,9 @@
 """TLS around any session: ciphertext in, ciphertext out, so no backend knows of it.
 
-OpenSSL is sans-I/O itself when it stands between two buffers in memory (`ssl.MemoryBIO`). So every backend encrypts with
-the same code and the same settings, whatever TLS support its framework has of its own. TLS is 1.3 (RFC 8446) with
-OpenSSL's usual ciphers, and without session tickets: they would be bytes that nobody asked for, and each handshake is to
-be a whole one.
+OpenSSL is sans-I/O itself when it stands between two buffers in memory (`ssl.MemoryBIO`). So every backend encrypts
+with the same code and the same settings, whatever TLS support its framework has of its own. TLS is 1.3 (RFC 8446) with
+OpenSSL's usual ciphers, and without session tickets: they would be bytes that nobody asked for, and each handshake is
+to be a whole one.
 """
 
 import os
@@ -52,10 +52,10 @@ class TlsSession(Session):
 
     * The peer's close_notify is the end of file for the session within. Once that owes nothing more, this side's
       close_notify follows.
-    * An end without close_notify cuts off the conversation (section 6.1): nothing more is owed, and the session within is
-      not told that it ended.
-    * What is no TLS, or a broken handshake, is answered with an alert (section 6.2), and right after that the connection
-      is ended with `PeerError`. Whatever else came together with it does not count.
+    * An end without close_notify cuts off the conversation (section 6.1): nothing more is owed, and the session within
+      is not told that it ended.
+    * What is no TLS, or a broken handshake, is answered with an alert (section 6.2), and right after that the
+      connection is ended with `PeerError`. Whatever else came together with it does not count.
     """
 
     __slots__ = ("_cut_off", "_fault", "_incoming", "_outgoing", "_peer_ended", "_session", "_shaking", "_tls")
@@ -83,7 +83,7 @@ class TlsSession(Session):
             return b""  # what follows an alert or close_notify is not looked at (section 6.1)
         self._incoming.write(data)
         try:
-            received = self._decrypt()
+            received, self._peer_ended = self._decrypt()
         except ssl.SSLError as fault:
             self._fault = f"TLS: {(fault.reason or 'failed').replace('_', ' ').lower()}"
             return self._outgoing.read()  # the alert
@@ -109,26 +109,24 @@ class TlsSession(Session):
             raise PeerError(self._fault)
         return self._encrypted(self._session.wake())
 
-    def _decrypt(self) -> bytes:
-        """Return what the session within is to receive, possibly nothing; notes when it is the last.
+    def _decrypt(self) -> tuple[bytes, bool]:
+        """Return what the session within is to receive, possibly nothing, and whether close_notify follows it.
 
         Raises:
             ssl.SSLError: The peer does not speak TLS as it should.
         """
-        pieces = []
+        pieces: list[bytes] = []
+        ended = False
         try:
             if self._shaking:
                 self._tls.do_handshake()
                 self._shaking = False
-            while self._incoming.pending:
-                piece = self._tls.read(RECORD_SIZE)
-                if not piece:
-                    self._peer_ended = True
-                    break
-                pieces.append(piece)
+            while self._incoming.pending and not ended:
+                pieces.append(self._tls.read(RECORD_SIZE))
+                ended = not pieces[-1]
         except ssl.SSLWantReadError:
             pass  # there is no whole record left
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), ended
 
     def _encrypted(self, reply: bytes) -> bytes:
         """Return what to send for this reply, which is everything that TLS itself has to say too."""

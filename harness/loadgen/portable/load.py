@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import selectors
 import socket
+import ssl
 from array import array
 from collections import deque
 
@@ -103,15 +104,17 @@ class Load:
     __slots__ = (
         "active", "address", "batch", "begun", "busy", "changing", "churn", "connection_times", "connections",
         "control", "cpu", "depth", "due", "dues", "end", "errors", "failed", "family", "fault", "first_slow",
-        "give_up", "half_close", "http", "in_flight", "inbox", "inbox_view", "known_head", "late", "latency",
+        "give_up", "half_close", "host", "http", "in_flight", "inbox", "inbox_view", "known_head", "late", "latency",
         "loopback", "next_due", "noticed", "now", "open_active", "open_loop", "opened", "outstanding", "paced",
         "pauses", "phase", "replied", "reply", "request", "ring", "selector", "sent", "sleepers", "slice_length",
         "slices", "slip", "slow_bytes", "slow_pause", "slow_replied", "source", "spun", "start", "stopped", "taken",
-        "think", "waiting",
+        "think", "tls", "waiting",
     )  # fmt: skip
 
     def __init__(self, spec: LoadSpec) -> None:
         self.family, self.address, self.loopback = address_of(spec)
+        self.host = spec.host
+        self.tls: ssl.SSLContext | None = None  # None: connections are plain
         self.source = 0  # which of the source addresses is in use
         self.active = spec.connections
         self.first_slow = spec.connections + spec.idle_connections  # slow readers come last
