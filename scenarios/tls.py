@@ -54,8 +54,8 @@ class TlsSession(Session):
       close_notify follows.
     * An end without close_notify cuts off the conversation (section 6.1): nothing more is owed, and the session within
       is not told that it ended.
-    * What is no TLS, or a broken handshake, is answered with an alert (section 6.2), and right after that the
-      connection is ended with `PeerError`. Whatever else came together with it does not count.
+    * A peer that breaks the rules is sent an alert (section 6.2; one that does not speak TLS at all gets none), and
+      right after that the connection is ended with `PeerError`. Whatever else came together with it does not count.
     """
 
     __slots__ = ("_cut_off", "_fault", "_incoming", "_outgoing", "_peer_ended", "_session", "_shaking", "_tls")
