@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from backends.contract import report_session_failure
 from harness.certificate import make_certificate
 from scenarios import conditions
 from scenarios.conditions import Conditions, under
@@ -249,6 +250,16 @@ def test_a_peer_that_breaks_the_rules_and_leaves_needs_no_ending() -> None:
     session.receive(b"garbage, garbage")
     assert session.eof() == b""
     assert session.wake_at is None
+
+
+def test_the_log_names_each_fault_of_peers_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for reason in ("TLS: this", "TLS: that", "TLS: this", "TLS: that"):
+        try:
+            raise PeerError(reason)
+        except PeerError:
+            report_session_failure()
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.rpartition("peers: ")[2] for line in lines] == ["TLS: this", "TLS: that"]
 
 
 def test_what_a_session_raises_comes_through() -> None:

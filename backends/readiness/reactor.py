@@ -107,6 +107,7 @@ class Connection:
             self._open = False
             self._reactor.forget(self)
             self._socket.close()
+            del self._on_readable  # a cycle, which would keep the session until the garbage collector comes
 
     def _read(self, _events: int) -> bool:
         """Read once and answer; return whether there may be more to read."""
