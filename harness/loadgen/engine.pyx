@@ -301,7 +301,8 @@ cdef class NativeEngine:
         if spec.authority:
             self.set_tls(spec.authority, spec.host)
         if spec.slow_connections:
-            load.slow_bytes, load.slow_pause = spec.slow_reading()
+            slow_bytes, load.slow_pause = spec.slow_reading()
+            load.slow_bytes = min(slow_bytes, RECEIVE_BYTES)
             load.sleepers = <Pause *>self.allocate(spec.slow_connections, sizeof(Pause))
         load.depth = spec.pipeline_depth
         load.open_loop = spec.arrivals.open_loop
