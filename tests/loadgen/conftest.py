@@ -17,11 +17,10 @@ from scenarios.tls import server_context
 CERTIFICATE = make_certificate("127.0.0.1")
 
 
-@pytest.fixture(params=["tcp", "tls"])
-def transport(request: pytest.FixtureRequest) -> str:
-    """What servers and engines speak: both, one after the other."""
-    name: str = request.param
-    return name
+@pytest.fixture
+def transport() -> str:
+    """What servers and engines speak; modules whose tests are about both, or something else, have their own."""
+    return "tcp"
 
 
 @pytest.fixture

@@ -23,6 +23,14 @@ from scenarios.session import load_exchange
 Serve = Callable[..., int]
 Generator = Callable[..., Engine]
 
+
+@pytest.fixture(params=["tcp", "tls"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both, one after the other."""
+    name: str = request.param
+    return name
+
+
 LOADS = {
     "closed": {},
     "pipelined": {"pipeline_depth": 4},

@@ -16,6 +16,13 @@ Serve = Callable[[Behaviour], int]
 Generator = Callable[..., Engine]
 
 
+@pytest.fixture(params=["tcp", "tls"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both, one after the other."""
+    name: str = request.param
+    return name
+
+
 def after_first(behave: Behaviour) -> Behaviour:
     """Answer the first request, which only proves the connection, and behave from then on."""
 

@@ -19,12 +19,6 @@ Generator = Callable[..., Engine]
 HOST = "127.0.0.1"
 
 
-@pytest.fixture
-def transport() -> str:
-    """Servers here bring their own TLS, or something else; engines are given an authority."""
-    return "tcp"
-
-
 @pytest.fixture(scope="module")
 def certificate() -> Certificate:
     return make_certificate(HOST)
