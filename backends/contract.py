@@ -23,7 +23,7 @@ to stop. What it owes each connection, checked by `muxbench check` and the confo
   session's method, so in a thread that the backend drives it from; it neither waits for anybody nor raises, and does
   nothing once the connection is closed. No two methods of a session run at the same time. The `wake_at` of a session
   that notifies is always None.
-* **A session that raises** ends its own connection only; the traceback goes to standard error.
+* **A session that raises** ends its own connection only; `report_session_failure` writes why to standard error.
 * **Out of descriptors** (EMFILE, ENFILE, ENOBUFS, ENOMEM from accept): neither dying nor spinning. Established
   connections are served on, and accepting resumes when there are descriptors again.
 * **Stop.** When stop is requested `serve` returns within a second, whatever its connections do.
@@ -35,13 +35,15 @@ sockets (Linux), so no backend sets it.
 
 import dataclasses
 import errno
+import functools
 import socket
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scenarios.session import Session
+from scenarios.session import PeerError, Session
 
 READ_SIZE = 64 * 1024
 """Bytes asked for by one read."""
@@ -56,7 +58,7 @@ Option = int | float | str
 """Value of a backend's own setting."""
 
 TRANSPORTS = ("tcp", "unix")
-"""What connections may be: TCP, or Unix stream sockets (unix(7))."""
+"""What a listener may be: TCP, or Unix stream sockets (unix(7)). TLS is the sessions' own matter, over TCP."""
 
 FAMILIES = ("blocking", "readiness", "completion", "framework", "external")
 
@@ -196,5 +198,17 @@ def is_readable(fd: int) -> bool:
 
 
 def report_session_failure() -> None:
-    """Write the traceback of the exception that a session just raised to standard error."""
-    traceback.print_exc()
+    """Write the traceback of the exception that a session just raised to standard error.
+
+    A `PeerError` is no bug, and peers that send garbage must not fill the log: one line, once for each reason.
+    """
+    fault = sys.exc_info()[1]
+    if isinstance(fault, PeerError):
+        _report_peer(str(fault))
+    else:
+        traceback.print_exc()
+
+
+@functools.lru_cache
+def _report_peer(reason: str) -> None:
+    print(f"connections are ended because of their peers: {reason}", file=sys.stderr)

@@ -3,7 +3,8 @@
 For each further listener it forks a worker; their sockets share one port (SO_REUSEPORT in socket(7)), so the kernel
 deals the connections out among them.
 
-    first line in     {"file": "/path/mux_epoll.py", "exchange": "echo", "conditions": {}, "options": {}}
+    first line in     {"file": "/path/mux_epoll.py", "exchange": "echo", "conditions": {}, "options": {}, and with TLS
+                      "certificate": "private key and certificate as PEM text"}
     lines out         one of each worker: {"serving": true}, or {"failed": "one line"} and status 1
     end of file       stop
 
@@ -76,9 +77,14 @@ def main(*fds: int) -> None:
         module = load_backend(order["file"])
         listener = socket.socket(fileno=listener_fd)
         listener.setblocking(False)  # it is already, but the object must know: its duplicates take over its timeout
+        new_session = under(Conditions(**order["conditions"]), load_exchange(order["exchange"]).new_session)
+        if "certificate" in order:
+            from scenarios.tls import over_tls, server_context  # OpenSSL is large: others do without
+
+            new_session = over_tls(server_context(order["certificate"]), new_session)
         server = Server(
             listener=listener,
-            new_session=under(Conditions(**order["conditions"]), load_exchange(order["exchange"]).new_session),
+            new_session=new_session,
             stop_fd=control_fd,
             options={**module.TRAITS.get("options", {}), **order["options"]},
         )

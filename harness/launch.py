@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import machine
-from harness.loadgen.engines import default_engine
+from harness.loadgen.engines import default_engine, tls_missing
 from harness.plan import Candidate, Plan, PlanError, make_plan
 from harness.run import Observer, Run
 from harness.scenario import Scenario
@@ -87,13 +87,15 @@ def prepare(
         further: What the manifest says beside that: plain JSON data.
 
     Raises:
-        PlanError: There is nothing to measure, or it needs a single generator.
+        PlanError: There is nothing to measure, nothing to measure it with, or it needs a single generator.
         LookupError: There is no such exchange.
     """
     if load_exchange(scenario.exchange).fan_out and generators > 1:
         raise PlanError(f"{scenario.exchange} needs one generator, because each sees its own connections only")
     plan = make_plan(scenario, [each for each in candidates if not each.unavailable], machine.raise_descriptor_limit())
     engine = generator or default_engine()
+    if "tls" in scenario.load.transport and (reason := tls_missing(engine)):
+        raise PlanError(f"{reason}; --generator portable can do it")
     cpus = machine.split_cpus(generators)
     manifest = {
         "command": ["muxbench", *sys.argv[1:]],

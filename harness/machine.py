@@ -78,6 +78,8 @@ def waited_for_cpu_s(pid: int) -> float:
 
 def fingerprint() -> dict[str, Any]:
     """Return what a reader needs to know of this machine and installation to judge or repeat a run."""
+    import ssl  # large, and of no use to those that measure nothing
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     vulnerabilities = Path("/sys/devices/system/cpu/vulnerabilities")
     return {
@@ -97,6 +99,7 @@ def fingerprint() -> dict[str, Any]:
         "load_average": list(os.getloadavg()),
         "interpreter": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": platform.python_compiler(),
+        "openssl": ssl.OPENSSL_VERSION,
     }
 
 

@@ -215,6 +215,8 @@ def refusal_to_fan_out(candidate: Candidate, scenario: Scenario, point: Point) -
         return f"{scenario.exchange} reaches the connections of its own process only: leave workers out"
     if point.reply_delay_us:
         return f"{scenario.exchange} has no replies to delay: leave reply_delay out"
+    if point.transport == "tls":
+        return f"{scenario.exchange} is measured over tcp and unix only, not over tls"
     return fan_out_refusal(
         point.connections,
         idle_connections=point.idle_connections,
@@ -234,7 +236,12 @@ def refusal(candidate: Candidate, scenario: Scenario, point: Point, descriptor_l
     traits = candidate.backend.traits
     if scenario.load.half_close and "half-close" in traits.faults:
         return f"{traits.name} cannot half-close: {traits.faults['half-close']}"
-    if point.transport not in traits.transports:
+    if point.transport == "tls" and program is not None:
+        return f"{candidate.label} is a program of its own: TLS is measured around sessions in Python only"
+    if point.transport == "tls" and not (candidate.root / "scenarios" / "tls.py").exists():
+        return f"{candidate.label} is of a commit that had no TLS yet"
+    listener = "tcp" if point.transport == "tls" else point.transport
+    if listener not in traits.transports:
         return f"{traits.name} serves {' and '.join(traits.transports)} only, not {point.transport}"
     if point.transport == "unix" and candidate.workers > 1:
         return "workers share a port (SO_REUSEPORT), and a Unix socket has none"

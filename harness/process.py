@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Self
 
 from backends.contract import Option
 from backends.find import Backend
+from harness.certificate import make_certificate
 from harness.loadgen.spec import UNIX, ConnectResult, LoadSpec, TrialResult
 from harness.programs import probe_program
 from scenarios.conditions import Conditions
@@ -201,7 +202,10 @@ class ServerProcess(Child):
 
     Attributes:
         address: Host and port it listens on, as a `LoadSpec` has them.
+        authority: Whom to trust to know it by its certificate, likewise; empty where it does not speak TLS.
     """
+
+    authority = ""
 
     def __init__(
         self,
@@ -231,7 +235,7 @@ class ServerProcess(Child):
             workers: Processes that share the port (SO_REUSEPORT); the kernel deals the connections out among them.
             options: Settings of the backend's own in place of those it declares.
             sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
-            transport: What it serves: "tcp", or "unix" with one worker.
+            transport: What it serves: "tcp", "tls", or "unix" with one worker.
 
         Raises:
             ChildFailedError: It died or hung on the way.
@@ -254,15 +258,16 @@ class ServerProcess(Child):
                 root=root,
                 pass_fds=tuple(listener.fileno() for listener in listeners),
             )
+        order = {
+            "file": str(backend.file),
+            "exchange": exchange,
+            "conditions": asdict(conditions),
+            "options": dict(options or {}),
+        }
+        if transport == "tls":
+            self.authority, order["certificate"] = make_certificate(self.address[0])
         try:
-            self.tell(
-                {
-                    "file": str(backend.file),
-                    "exchange": exchange,
-                    "conditions": asdict(conditions),
-                    "options": dict(options or {}),
-                }
-            )
+            self.tell(order)
             for _ in range(workers):
                 self.hear(START_TIMEOUT_S)
         except BaseException:

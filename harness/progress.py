@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from harness.plan import Plan
-from harness.record import TCP, Record
+from harness.record import TCP, TRANSPORT_WORDS, Record
 from harness.scenario import Point
 
 
@@ -55,7 +55,7 @@ class RunProgress:
         if point.slow_connections:
             words += f", {point.slow_connections:,} slow readers"
         if point.transport != TCP:
-            words += ", over a Unix socket"
+            words += f", over {TRANSPORT_WORDS[point.transport]}"
         if point.reply_delay_us:
             words += f", replies {point.reply_delay_us:,} us late"
         if point.cpu_work_us:

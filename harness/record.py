@@ -12,6 +12,9 @@ from harness.loadgen.spec import TrialResult
 TCP = "tcp"
 """The usual transport: what a point that names none has."""
 
+TRANSPORT_WORDS = {TCP: "TCP", "tls": "TLS", "unix": "a Unix socket"}
+"""Transport -> what it is called after "over"."""
+
 TEXT_AXES = ("transport",)
 """Axes whose values are texts; those of all others are whole numbers."""
 

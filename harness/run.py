@@ -191,7 +191,7 @@ class Run:
         Raises:
             ChildFailedError: They are not, or something died or hung.
         """
-        load = self._load(cell.point, server.address, arrivals)
+        load = self._load(cell.point, server, arrivals)
         generator = Generators(load, self._engine, log, self._processes, cpus=self._cpus.generators)
         try:
             connected = generator.connect()
@@ -205,12 +205,13 @@ class Run:
             raise
         return generator
 
-    def _load(self, point: Point, address: tuple[str, int], arrivals: Arrivals) -> LoadSpec:
+    def _load(self, point: Point, server: ServerProcess, arrivals: Arrivals) -> LoadSpec:
         conversation = self._exchange.conversation(point.message_size)
         load = self._plan.scenario.load
         return LoadSpec(
-            host=address[0],
-            port=address[1],
+            host=server.address[0],
+            port=server.address[1],
+            authority=server.authority,
             request=conversation.request,
             reply=conversation.reply,
             connections=point.connections,

@@ -75,7 +75,7 @@ PipelineDepth = Annotated[int, Field(ge=1, le=1024)]
 Rate = Annotated[int, Field(ge=0, le=MAX_RATE_RPS)]
 Requests = Annotated[int, Field(ge=0, le=1_000_000_000)]
 RatePercent = Annotated[int, Field(ge=0, le=1000)]
-Transport = Literal["tcp", "unix"]
+Transport = Literal["tcp", "tls", "unix"]
 ServiceTime = Annotated[Duration, Field(ge=0, le=10)]
 
 
@@ -95,7 +95,7 @@ class Load(_Table):
         rate_percent: The same, as a share of what each backend answers in a closed loop over the same connections.
         requests_per_connection: Requests after which a connection is closed and replaced (churn); 0: it stays.
         slow_connections: Further connections that ask without pause and read slowly.
-        transport: What the connections are: "tcp", or "unix" for Unix stream sockets.
+        transport: What the connections are: "tcp", "tls" for TLS 1.3 over TCP, or "unix" for Unix stream sockets.
         arrivals: "closed" sends a request when another is answered; "constant", "poisson" and "bursts" are open loops.
         burst_period: Length of a burst and the silence after it, in seconds.
         burst_duty: Share of the period in which requests arrive.

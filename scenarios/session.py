@@ -50,6 +50,13 @@ class Session:
         return b""
 
 
+class PeerError(Exception):
+    """Raised by a session whose peer breaks the rules of their protocol, with the reason.
+
+    It ends the connection like any exception of a session, but what there is to report is the peer's fault, not a bug.
+    """
+
+
 ENCODINGS = {"little": 8, "hex": 4}
 """How a sequence number can be written -> the bits of it that one byte carries."""
 

@@ -111,6 +111,7 @@ class Connection:
             self._reactor.forget(self)
             self._socket.close()
             self._session.closed()
+            del self._on_readable  # a cycle, which would keep the session until the garbage collector comes
 
     def wake_notified(self) -> None:
         """Wake the session if it still wants to be, and nothing waits to be sent: else that comes first."""

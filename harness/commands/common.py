@@ -63,7 +63,7 @@ def load_options(command: _Command) -> _Command:
             click.option(
                 "--requests-per-connection", callback=split, help="Churn: a connection is replaced after so many."
             ),
-            click.option("--transport", callback=split, help="What connections are: tcp, unix."),
+            click.option("--transport", callback=split, help="What connections are: tcp, tls, unix."),
             click.option(
                 "--reply-delay", callback=split, help='Delay of each reply, such as "1ms,10ms"; the server waits.'
             ),

@@ -12,7 +12,7 @@ import ipaddress
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.errno cimport EAGAIN, errno
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, timespec
@@ -31,14 +31,16 @@ from harness.loadgen.system cimport (
     EPOLLRDHUP, htons, INT64_MAX, MSG_DONTWAIT, pollfd, POLLIN, ppoll, PR_SET_TIMERSLACK, prctl, recv, sched_yield,
     sockaddr_in, sockaddr_in6, sockaddr_un, UINT64_MAX,
 )
-from harness.loadgen.wire cimport fail, flush, hang_up, open_one, queue
+from harness.loadgen.tls cimport Tls, at_once, say_goodbye
+from harness.loadgen.wire cimport fail, flush, give_back, hang_up, open_one, queue, watch
 
 from harness.loadgen.framing import FAULTS
 from harness.loadgen.histogram import COUNTS, HIGHEST_NS, encode_counts
+from harness.loadgen.openssl import TlsClient
 from harness.loadgen.schedule import due_times
 from harness.loadgen.spec import UNIX, ConnectResult, TrialResult, left_without, sequence_offset
 
-KIND_NAMES = ("refused", "reset", "closed", "timed out", "wrong", "unreachable", "no descriptors", "no ports")
+KIND_NAMES = ("refused", "reset", "closed", "timed out", "wrong", "unreachable", "no descriptors", "no ports", "TLS")
 """What the kinds of `load.pxd` are called, in their order."""
 
 cdef size_t COUNTERS = COUNTS
@@ -119,6 +121,8 @@ cdef void begin_slow(Load *load) noexcept nogil:
             while connection.queued - connection.answered < load.depth:
                 queue(load, index, load.now)
             flush(load, index)
+        if connection.fd >= 0:
+            watch(load, index, connection.interest | at_once(connection.ssl))
 
 
 cdef void begin(Load *load, int64_t duration) noexcept nogil:
@@ -308,6 +312,7 @@ cdef class NativeEngine:
 
     Raises:
         OSError: There is no epoll instance to be had.
+        OpensslError: TLS is asked for and cannot be had.
         ValueError: `host` is no IP address.
     """
 
@@ -315,6 +320,8 @@ cdef class NativeEngine:
 
     cdef Load load
     cdef object spec
+    cdef object tls
+    cdef str negotiated
     cdef int trials
 
     def __cinit__(self):
@@ -338,8 +345,12 @@ cdef class NativeEngine:
         load.half_close = spec.half_close
         load.busy = spec.busy_wait
         self.set_address(spec.host, spec.port)
+        self.negotiated = ""
+        if spec.authority:
+            self.set_tls(spec.authority, spec.host)
         if spec.slow_connections:
-            load.slow_bytes, load.slow_pause = spec.slow_reading()
+            slow_bytes, load.slow_pause = spec.slow_reading()
+            load.slow_bytes = min(slow_bytes, RECEIVE_BYTES)
             load.sleepers = <Pause *>self.allocate(spec.slow_connections, sizeof(Pause))
         load.depth = spec.pipeline_depth
         load.open_loop = spec.arrivals.open_loop
@@ -400,6 +411,7 @@ cdef class NativeEngine:
         with nogil:
             open_missing(&self.load, patience, deadline, interval)
         self.refuse_abort()
+        self.describe_tls()
         opened = [self.load.connections[index].fd >= 0 for index in range(self.load.total)]
         return ConnectResult(
             connected=sum(opened[: self.load.active]),
@@ -473,6 +485,7 @@ cdef class NativeEngine:
             opened=load.opened,
             connection_time=self.text_of(load.connection_times) if load.churn else "",
             slow_replied=load.slow_replied,
+            tls=self.negotiated,
         )
 
     cdef str text_of(self, uint64_t *counts):
@@ -531,12 +544,43 @@ cdef class NativeEngine:
             memcpy(&six.sin6_addr, <const char *>packed, 16)
         return 0
 
+    cdef int set_tls(self, authority, host) except -1:
+        cdef Tls *tls = &self.load.tls
+        self.tls = TlsClient(authority, host)
+        functions = self.tls.functions
+        tls.new = <void *(*)(void *) noexcept nogil><uintptr_t>functions["SSL_new"]
+        tls.free = <void (*)(void *) noexcept nogil><uintptr_t>functions["SSL_free"]
+        tls.set_fd = <int (*)(void *, int) noexcept nogil><uintptr_t>functions["SSL_set_fd"]
+        tls.set_connect_state = <void (*)(void *) noexcept nogil><uintptr_t>functions["SSL_set_connect_state"]
+        tls.do_handshake = <int (*)(void *) noexcept nogil><uintptr_t>functions["SSL_do_handshake"]
+        tls.read = <int (*)(void *, void *, int) noexcept nogil><uintptr_t>functions["SSL_read"]
+        tls.write = <int (*)(void *, const void *, int) noexcept nogil><uintptr_t>functions["SSL_write"]
+        tls.has_pending = <int (*)(const void *) noexcept nogil><uintptr_t>functions["SSL_has_pending"]
+        tls.shutdown = <int (*)(void *) noexcept nogil><uintptr_t>functions["SSL_shutdown"]
+        tls.get_error = <int (*)(const void *, int) noexcept nogil><uintptr_t>functions["SSL_get_error"]
+        tls.clear_error = <void (*)() noexcept nogil><uintptr_t>functions["ERR_clear_error"]
+        tls.peek_error = <unsigned long (*)() noexcept nogil><uintptr_t>functions["ERR_peek_error"]
+        tls.context = <void *><uintptr_t>self.tls.context
+        return 0
+
+    cdef int describe_tls(self) except -1:
+        cdef uint32_t index
+        for index in range(self.load.total):
+            if self.load.connections[index].ssl != NULL:
+                self.negotiated = self.tls.describe(<uintptr_t>self.load.connections[index].ssl)
+                break
+        return 0
+
     cdef void forget_errors(self) noexcept:
+        self.load.tls.fault = 0
         memset(self.load.errors, 0, sizeof(self.load.errors))
         memset(&self.load.fault, 0, sizeof(self.load.fault))
 
     cdef dict errors(self):
-        return {KIND_NAMES[kind]: self.load.errors[kind] for kind in range(KINDS) if self.load.errors[kind]}
+        counts = {KIND_NAMES[kind]: self.load.errors[kind] for kind in range(KINDS) if self.load.errors[kind]}
+        if "TLS" in counts:
+            counts[f"TLS: {self.tls.reason(self.load.tls.fault)}"] = counts.pop("TLS")
+        return counts
 
     cdef str fault(self):
         cdef Fault *fault = &self.load.fault
@@ -565,8 +609,9 @@ cdef class NativeEngine:
         if load.connections != NULL:
             for index in range(load.total):
                 if load.connections[index].fd >= 0:
-                    close(load.connections[index].fd)
-                    load.connections[index].fd = -1
+                    if load.connections[index].ssl != NULL:
+                        say_goodbye(&load.tls, load.connections[index].ssl)
+                    give_back(load, &load.connections[index])
         load.open_active = 0
         if load.leaving >= 0:
             close(load.leaving)

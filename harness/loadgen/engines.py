@@ -30,6 +30,19 @@ def native_missing() -> str:
     return _missing("harness.loadgen.engine", "the native engine")
 
 
+def tls_missing(engine: str) -> str:
+    """Return why the engine of this name cannot speak TLS here, in one line, or an empty text if it can."""
+    if engine != "native":
+        return ""
+    from harness.loadgen.openssl import OpensslError, load_openssl
+
+    try:
+        load_openssl()
+    except OpensslError as fault:
+        return f"the native engine cannot speak TLS here: {fault}"
+    return ""
+
+
 def reference_missing() -> str:
     """Return why there is no reference server here, in one line, or an empty text if there is one."""
     return _missing("harness.loadgen.reference", "the native reference server")

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from harness.loadgen.head cimport Head
 from harness.loadgen.system cimport epoll_event, sockaddr_storage
+from harness.loadgen.tls cimport Tls
 
 cdef enum:
     RECEIVE_BYTES = 256 * 1024
@@ -19,7 +20,7 @@ cdef enum:
     SLOW_BUFFER = 4096  # receive buffer of a slow reader, so that the server's own buffers fill up soon
 
 cdef enum:
-    REFUSED, RESET, CLOSED, TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, KINDS
+    REFUSED, RESET, CLOSED, TIMED_OUT, WRONG, UNREACHABLE, NO_DESCRIPTORS, NO_PORTS, BAD_TLS, KINDS
 
 cdef enum Phase:
     OPENING  # connections are made, and verified with one request each
@@ -34,6 +35,7 @@ cdef struct Connection:
     size_t sent_bytes  # how much of request number `sent` the kernel has taken
     size_t reply_bytes  # how much of reply number `answered` has come
     int fd  # -1: not open
+    void *ssl  # NULL: not connected yet, or without TLS
     uint64_t last  # requests after which it is replaced, counted like `queued`; UINT64_MAX if it never is
     uint64_t owed  # closed loop: requests that it has to send as soon as it can
     int64_t since  # when it began to connect
@@ -74,6 +76,7 @@ cdef struct Fault:
 
 cdef struct Load:
     int epoll
+    Tls tls
     sockaddr_storage address
     uint32_t address_length
     int family

@@ -84,6 +84,7 @@ def merge(results: Sequence[TrialResult]) -> TrialResult:
         connection_time=merge_histograms(result.connection_time for result in results),
         slow_replied=sum(result.slow_replied for result in results),
         processes=sum(result.processes for result in results),
+        tls=next((result.tls for result in results if result.tls), ""),
     )
 
 

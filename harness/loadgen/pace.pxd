@@ -7,6 +7,7 @@ from posix.time cimport CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID
 from harness.loadgen.counting cimport count_value
 from harness.loadgen.load cimport GRACE, Connection, Load
 from harness.loadgen.system cimport EPOLLIN, EPOLLOUT, INT64_MAX, clock_ns
+from harness.loadgen.tls cimport at_once
 from harness.loadgen.wire cimport flush, queue, watch
 
 
@@ -141,4 +142,4 @@ cdef inline void wake_sleepers(Load *load) noexcept nogil:
         load.sleeper_count -= 1
         if load.connections[index].fd >= 0:
             load.connections[index].reading = EPOLLIN
-            watch(load, index, load.connections[index].interest | EPOLLIN)
+            watch(load, index, load.connections[index].interest | EPOLLIN | at_once(load.connections[index].ssl))

@@ -9,8 +9,8 @@ from posix.time cimport CLOCK_MONOTONIC
 from harness.loadgen.counting cimport count_value
 from harness.loadgen.head cimport BODY, restart_head, take_head
 from harness.loadgen.load cimport (
-    CLOSED, CONTROL, EVENTS, GRACE, OPENING, RECEIVE_BYTES, SHOWN, SLICES, WINDOW, WRONG, Connection, Fault, Load,
-    Publication,
+    CLOSED, CONTROL, EVENTS, GRACE, OPENING, RECEIVE_BYTES, SHOWN, SLICES, UNREACHABLE, WINDOW, WRONG, Connection,
+    Fault, Load, Publication,
 )
 from harness.loadgen.pace cimport (
     can_take, close_window, enlist, notice, pause, rest, send_owed, take_waiting,
@@ -19,7 +19,8 @@ from harness.loadgen.system cimport (
     clock_ns, epoll_event, epoll_wait, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, getsockopt, MSG_DONTWAIT, recv, SO_ERROR,
     SOL_SOCKET, UINT64_MAX,
 )
-from harness.loadgen.wire cimport close_one, fail, flush, kind_of, queue, replacing, retire, stamp
+from harness.loadgen.tls cimport begin_tls, decrypt, shake_hands, unread
+from harness.loadgen.wire cimport close_one, fail, flush, kind_of, queue, replacing, retire, stamp, watch
 
 
 cdef inline void note_fault(
@@ -111,6 +112,12 @@ cdef inline void settle(Load *load) noexcept nogil:
             go_on(load, 0, freed)
 
 
+cdef inline ssize_t receive_some(Load *load, Connection *connection, unsigned char *data, size_t limit) noexcept nogil:
+    if connection.ssl != NULL:
+        return decrypt(&load.tls, connection.ssl, data, limit)
+    return recv(connection.fd, data, limit, MSG_DONTWAIT)
+
+
 cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
     """Take what has come, verify every byte, record latencies, and go on with the next requests."""
     cdef Connection *connection = &load.connections[index]
@@ -125,7 +132,7 @@ cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
     cdef uint64_t owed_until = connection.queued
     cdef size_t limit = load.slow_bytes if slow and load.phase != OPENING else RECEIVE_BYTES
     cdef ssize_t got
-    got = recv(connection.fd, data, limit, MSG_DONTWAIT)
+    got = receive_some(load, connection, data, limit)
     load.now = clock_ns(CLOCK_MONOTONIC)
     if load.phase == WINDOW and load.now >= load.end:
         close_window(load)
@@ -191,6 +198,23 @@ cdef inline void receive(Load *load, uint32_t index) noexcept nogil:
         rest(load, index)
 
 
+cdef inline bint secured(Load *load, uint32_t index) noexcept nogil:
+    """Whether the handshake of a connection is done; goes on with it if it is not, and waits or fails if it must."""
+    cdef Connection *connection = &load.connections[index]
+    cdef int awaited
+    if connection.ssl == NULL:
+        connection.ssl = begin_tls(&load.tls, connection.fd)
+        if connection.ssl == NULL:
+            fail(load, index, UNREACHABLE)
+            return False
+    awaited = shake_hands(&load.tls, connection.ssl)
+    if awaited < 0:
+        fail(load, index, kind_of(errno))
+    elif awaited:
+        watch(load, index, awaited)
+    return awaited == 0
+
+
 cdef inline void finish_connecting(Load *load, uint32_t index) noexcept nogil:
     """Send the first request of a connection that was made, or say why it was not."""
     cdef Connection *connection = &load.connections[index]
@@ -199,6 +223,8 @@ cdef inline void finish_connecting(Load *load, uint32_t index) noexcept nogil:
     getsockopt(connection.fd, SOL_SOCKET, SO_ERROR, &error, &length)
     if error:
         fail(load, index, kind_of(error))
+        return
+    if load.tls.context != NULL and not secured(load, index):
         return
     load.now = clock_ns(CLOCK_MONOTONIC)
     count_value(load.connection_times, load.now - connection.since, load.highest)
@@ -236,8 +262,10 @@ cdef inline void handle(Load *load, epoll_event *event) noexcept nogil:
         return
     if event.events & EPOLLOUT:
         flush(load, index)
-    if connection.fd >= 0 and event.events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+    if connection.fd >= 0 and (event.events & (EPOLLIN | EPOLLERR | EPOLLHUP) or (connection.ssl != NULL and connection.reading)):
         receive(load, index)
+        while connection.reading and unread(&load.tls, connection.ssl):
+            receive(load, index)
     if load.fan_out and load.phase != OPENING:
         settle(load)
 

@@ -80,6 +80,8 @@ class LoadSpec:
         host: Address of the server: an IP address, or "unix:" and the path of a Unix socket, or "unix:@" and its
             abstract name.
         port: Its TCP port; 0 for a Unix socket.
+        authority: Certificate of the authority that the server's own must be from, as PEM text: connections are TLS
+            1.3, and are established when the handshake is done. Empty: they are plain.
         request: What is sent. No two requests of a cell carry the same sequence: see `sequence_offset`.
         reply: What must come back, with the sequence of its request.
         connections: Active connections.
@@ -128,6 +130,7 @@ class LoadSpec:
     part: int = 0
     parts: int = 1
     fan_out: bool = False
+    authority: str = ""
 
     def __post_init__(self) -> None:
         if self.request.framing != "size":
@@ -155,6 +158,8 @@ class LoadSpec:
                 raise ValueError(f"host {self.host!r}: the path must have 1 to {LONGEST_UNIX_PATH} bytes")
             if self.port:
                 raise ValueError(f"port is {self.port}: a Unix socket has none, so it must be 0")
+            if self.authority:
+                raise ValueError("TLS is measured over TCP: leave the authority out, or name an IP address")
         if self.first_connection < 0 or not 0 <= self.part < self.parts:
             raise ValueError(f"part {self.part} of {self.parts} from connection {self.first_connection} on is none")
         if self.requests_per_connection < 0:
@@ -177,6 +182,8 @@ class LoadSpec:
         )
         if reason:
             raise ValueError(f"fan_out: {reason}")
+        if self.authority:
+            raise ValueError("fan_out goes over plain connections only: leave authority out")
         if self.parts > 1:
             raise ValueError("fan_out needs one generator: each sees its own connections only")
 
@@ -247,7 +254,7 @@ class ConnectResult:
         fault: Words on the first wrong reply, or empty.
         slow: Slow readers likewise.
         connection_time: Histogram of the time from connect(2) to the established connection in nanoseconds, as text
-            like the histograms of `TrialResult`.
+            like the histograms of `TrialResult`; over TLS it is established when the handshake is done.
     """
 
     connected: int
@@ -277,8 +284,8 @@ class TrialResult:
         late: How many of those that were in flight or waiting when the window ended were answered within the grace
             after it; their latencies are in the histogram.
         errors: Failures by kind, window and grace together: refused, reset, closed, timed out, wrong; unreachable, and
-            "no descriptors" or "no ports" where this machine ran short. A connection that breaks counts each of its
-            unanswered requests, or one if there was none.
+            "no descriptors" or "no ports" where this machine ran short; "TLS" and why, where TLS failed. A connection
+            that breaks counts each of its unanswered requests, or one if there was none.
         latency: HdrHistogram of the latencies in nanoseconds, as its own V2 compressed base64 text.
         slices: Replies in each tenth of the window, in order: what steadiness is judged by.
         cpu_s: CPU time the generator used in the window, in seconds.
@@ -295,6 +302,8 @@ class TrialResult:
             without churn.
         slow_replied: Verified replies to slow readers in the window.
         processes: How many generators saw this together; `cpu_s` and `spun_s` are sums over them.
+        tls: Version and cipher of the connections, and the generator's OpenSSL, such as "TLSv1.3
+            TLS_AES_256_GCM_SHA384, OpenSSL 3.0.19". Empty text without TLS.
     """
 
     engine: str
@@ -319,6 +328,7 @@ class TrialResult:
     connection_time: str = ""
     slow_replied: int = 0
     processes: int = 1
+    tls: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON data."""

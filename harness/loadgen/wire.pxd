@@ -2,8 +2,8 @@
 """One connection of the native engine: made, given requests, sent on, half-closed, replaced, and failed."""
 
 from libc.errno cimport (
-    EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE, EPIPE, ETIMEDOUT,
-    errno,
+    EADDRNOTAVAIL, EAGAIN, ECONNABORTED, ECONNREFUSED, ECONNRESET, EINPROGRESS, EINTR, EMFILE, ENFILE, EPIPE, EPROTO,
+    ESHUTDOWN, ETIMEDOUT, errno,
 )
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC
@@ -11,8 +11,8 @@ from posix.unistd cimport close
 
 from harness.loadgen.head cimport restart_head
 from harness.loadgen.load cimport (
-    CLOSED, NO_DESCRIPTORS, NO_PORTS, OPENING, REFUSED, RESET, SLOW_BUFFER, SOURCES, TIMED_OUT, UNREACHABLE, WINDOW,
-    Connection, Load, Publication, Template,
+    BAD_TLS, CLOSED, NO_DESCRIPTORS, NO_PORTS, OPENING, REFUSED, RESET, SLOW_BUFFER, SOURCES, TIMED_OUT, UNREACHABLE,
+    WINDOW, Connection, Load, Publication, Template,
 )
 from harness.loadgen.system cimport (
     AF_INET, AF_UNIX, bind_, clock_ns, connect_, epoll_ctl, EPOLL_CTL_ADD, EPOLL_CTL_MOD, epoll_event, EPOLLIN,
@@ -20,6 +20,7 @@ from harness.loadgen.system cimport (
     SHUT_WR, shutdown_, SO_RCVBUF, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddr, sockaddr_in, socket_, SOL_SOCKET,
     TCP_NODELAY,
 )
+from harness.loadgen.tls cimport encrypt, say_goodbye
 
 
 cdef inline void stamp(Template *template, size_t start, uint64_t sequence) noexcept nogil:
@@ -72,6 +73,15 @@ cdef inline uint64_t lose_publications(Load *load, uint32_t index) noexcept nogi
     return lost
 
 
+cdef inline void give_back(Load *load, Connection *connection) noexcept nogil:
+    """Close a connection's socket; in order over TLS only after `say_goodbye`."""
+    if connection.ssl != NULL:
+        load.tls.free(connection.ssl)
+        connection.ssl = NULL
+    close(connection.fd)  # which ends epoll's watch of it: nothing else holds this socket
+    connection.fd = -1
+
+
 cdef inline void fail(Load *load, uint32_t index, int kind) noexcept nogil:
     """Close a connection that broke and count every request that was in flight on it."""
     cdef Connection *connection = &load.connections[index]
@@ -85,8 +95,7 @@ cdef inline void fail(Load *load, uint32_t index, int kind) noexcept nogil:
         if load.phase == WINDOW:
             load.failed += lost
     if connection.fd >= 0:
-        close(connection.fd)  # which ends epoll's watch of it: nothing else holds this socket
-        connection.fd = -1
+        give_back(load, connection)
         if index < load.active:
             load.open_active -= 1
     connection.sent = connection.answered = connection.queued
@@ -106,11 +115,21 @@ cdef inline int kind_of(int error) noexcept nogil:
         return RESET
     if error == ETIMEDOUT:
         return TIMED_OUT
+    if error == ESHUTDOWN:
+        return CLOSED
+    if error == EPROTO:
+        return BAD_TLS
     if error == EMFILE or error == ENFILE:
         return NO_DESCRIPTORS
     if error == EADDRNOTAVAIL or error == EAGAIN:
         return NO_PORTS
     return UNREACHABLE
+
+
+cdef inline ssize_t send_some(Load *load, Connection *connection, const unsigned char *data, size_t length) noexcept nogil:
+    if connection.ssl != NULL:
+        return encrypt(&load.tls, connection.ssl, data, length)
+    return send(connection.fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL)
 
 
 cdef inline void flush(Load *load, uint32_t index) noexcept nogil:
@@ -127,7 +146,7 @@ cdef inline void flush(Load *load, uint32_t index) noexcept nogil:
         for number in range(count):
             stamp(&load.request, number * size, connection.offset + connection.sent + number)
         length = count * size - connection.sent_bytes
-        done = send(connection.fd, load.request.data + connection.sent_bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+        done = send_some(load, connection, load.request.data + connection.sent_bytes, length)
         if done == <ssize_t>length:
             connection.sent += count
             connection.sent_bytes = 0
@@ -223,8 +242,9 @@ cdef inline bint replacing(Load *load) noexcept nogil:
 cdef inline void close_one(Load *load, uint32_t index) noexcept nogil:
     """Close a connection that has had its requests, and open one in its place."""
     cdef Connection *connection = &load.connections[index]
-    close(connection.fd)
-    connection.fd = -1
+    if connection.ssl != NULL and not connection.finishing:
+        say_goodbye(&load.tls, connection.ssl)
+    give_back(load, connection)
     load.open_active -= 1
     load.changing -= connection.finishing
     connection.finishing = False
@@ -237,6 +257,8 @@ cdef inline void retire(Load *load, uint32_t index) noexcept nogil:
     cdef Connection *connection = &load.connections[index]
     if not load.half_close:
         close_one(load, index)
+    elif connection.ssl != NULL and say_goodbye(&load.tls, connection.ssl) < 0:
+        fail(load, index, kind_of(errno))
     elif shutdown_(connection.fd, SHUT_WR) < 0:
         fail(load, index, kind_of(errno))
     else:

@@ -8,20 +8,38 @@ from collections.abc import Callable, Iterator
 import pytest
 from loadgen_peers import SIZE, Behaviour
 
-from harness.loadgen.engines import Engine, make_engine, native_missing
+from harness.certificate import make_certificate
+from harness.loadgen.engines import Engine, make_engine, native_missing, tls_missing
 from harness.loadgen.spec import LoadSpec
 from scenarios.exchanges.echo import conversation
+from scenarios.tls import server_context
+
+CERTIFICATE = make_certificate("127.0.0.1")
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., int]]:
+def transport() -> str:
+    """What servers and engines speak; modules whose tests are about both, or something else, have their own."""
+    return "tcp"
+
+
+@pytest.fixture
+def serve(transport: str) -> Iterator[Callable[..., int]]:
     """Start a server with a behaviour, on a listener of its own unless one is given, and return its TCP port."""
     sockets: list[socket.socket] = []
     threads: list[threading.Thread] = []
+    context = server_context(CERTIFICATE.server)
 
     def one(connection: socket.socket, number: int, behave: Behaviour) -> None:
         with contextlib.suppress(OSError), connection:
-            behave(connection, number)
+            if transport != "tls":
+                behave(connection, number)
+                return
+            with context.wrap_socket(connection, server_side=True) as secured:
+                behave(secured, number)
+                if secured.fileno() >= 0:
+                    secured.setblocking(False)
+                    secured.unwrap()  # close_notify
 
     def accept(listener: socket.socket, behave: Behaviour) -> None:
         with contextlib.suppress(OSError):
@@ -59,13 +77,17 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def generator(engine_name: str) -> Iterator[Callable[..., Engine]]:
+def generator(engine_name: str, transport: str) -> Iterator[Callable[..., Engine]]:
     """Make an engine for the server at a port: two connections unless told, messages of `SIZE` bytes."""
     engines = []
+    if transport == "tls" and tls_missing(engine_name):
+        pytest.skip(tls_missing(engine_name))
 
     def make(port: int, *, size: int = SIZE, control_fd: int = -1, **load: object) -> Engine:
         talk = conversation(size)
         values = {"host": "127.0.0.1", "request": talk.request, "reply": talk.reply, "connections": 2, "grace_s": 0.5}
+        if transport == "tls":
+            values["authority"] = CERTIFICATE.authority
         engines.append(make_engine(engine_name, LoadSpec(port=port, **{**values, **load}), control_fd))  # type: ignore[arg-type]
         return engines[-1]
 

@@ -11,13 +11,17 @@ Behaviour = Callable[[socket.socket, int], None]
 """Serves one accepted connection, the n-th from 0, in a thread of its own; returning closes it."""
 
 
+class PeerEndedError(OSError):
+    """The peer has sent all that it sends."""
+
+
 def read_exactly(connection: socket.socket, size: int) -> bytes:
-    """Return so many bytes; raises OSError when the peer ends before."""
+    """Return so many bytes; raises PeerEndedError when the peer ends before."""
     data = b""
     while len(data) < size:
         piece = connection.recv(size - len(data))
         if not piece:
-            raise OSError("the peer has ended")
+            raise PeerEndedError("the peer has ended")
         data += piece
     return data
 

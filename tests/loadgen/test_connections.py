@@ -1,5 +1,6 @@
 """What connections do beside carrying requests: they are replaced, half-closed, opened at a rate, and read slowly."""
 
+import contextlib
 import json
 import os
 import socket
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loadgen_peers import SIZE, assert_adds_up, echo, read_exactly
+from loadgen_peers import SIZE, PeerEndedError, assert_adds_up, echo, read_exactly
 
 from harness.loadgen.engines import Engine
 from harness.loadgen.histogram import decode
@@ -21,6 +22,14 @@ from scenarios.session import load_exchange
 
 Serve = Callable[..., int]
 Generator = Callable[..., Engine]
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both, one after the other."""
+    name: str = request.param
+    return name
+
 
 LOADS = {
     "closed": {},
@@ -40,9 +49,11 @@ class Ledger:
 
     def echo(self, connection: socket.socket, number: int) -> None:
         self.requests[number] += 0
-        while data := connection.recv(SIZE, socket.MSG_WAITALL):
-            self.requests[number] += 1
-            connection.sendall(data)
+        with contextlib.suppress(PeerEndedError):
+            while True:
+                data = read_exactly(connection, SIZE)
+                self.requests[number] += 1
+                connection.sendall(data)
         self.ends[number] += 1
 
 
@@ -87,7 +98,9 @@ def test_trials_of_a_cell_with_churn_follow_each_other(serve: Serve, generator: 
         assert result.opened > 0
 
 
-def test_half_close_waits_for_what_the_server_says_at_the_end(serve: Serve, generator: Generator) -> None:
+def test_half_close_waits_for_what_the_server_says_at_the_end(
+    serve: Serve, generator: Generator, transport: str
+) -> None:
     ends: list[bytes] = []
 
     def note_the_end(connection: socket.socket, number: int) -> None:
@@ -101,8 +114,12 @@ def test_half_close_waits_for_what_the_server_says_at_the_end(serve: Serve, gene
     result = engine.trial(0.5)
     assert_adds_up(result)
     assert ends == [b""] * 4
-    assert result.errors == {"wrong": 1}
-    assert "nothing was owed" in result.fault
+    # Python's ssl looks for the server's close_notify itself right after it has sent its own.
+    if (engine.name, transport) == ("portable", "tls") and "wrong" not in result.errors:
+        assert result.errors == {"TLS: application data after close notify": 1}
+    else:
+        assert result.errors == {"wrong": 1}
+        assert "nothing was owed" in result.fault
     assert (result.replied, result.opened) == (4, 3)
 
 
@@ -142,6 +159,7 @@ def test_a_refusal_of_a_replacement_is_counted(serve: Serve, generator: Generato
     assert result.stopped
 
 
+@pytest.mark.parametrize("transport", ["unix"])
 def test_a_unix_socket_is_measured(serve: Serve, generator: Generator, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     listener = socket.socket(socket.AF_UNIX)
@@ -158,11 +176,13 @@ def test_a_unix_socket_is_measured(serve: Serve, generator: Generator, tmp_path:
     assert result.opened > 0
 
 
+@pytest.mark.parametrize("transport", ["unix"])
 def test_a_unix_socket_that_is_not_there_is_counted(generator: Generator, tmp_path: Path) -> None:
     engine = generator(0, host=f"unix:{tmp_path / 'nothing'}")
     assert engine.connect().errors == {"unreachable": 2}
 
 
+@pytest.mark.parametrize("transport", ["unix"])
 def test_a_unix_socket_whose_backlog_is_full_refuses(generator: Generator, tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as listener:

@@ -16,6 +16,13 @@ Serve = Callable[[Behaviour], int]
 Generator = Callable[..., Engine]
 
 
+@pytest.fixture(params=["tcp", "tls"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both, one after the other."""
+    name: str = request.param
+    return name
+
+
 def after_first(behave: Behaviour) -> Behaviour:
     """Answer the first request, which only proves the connection, and behave from then on."""
 
@@ -218,7 +225,7 @@ def test_a_close_in_the_middle_of_a_reply_is_counted(serve: Serve, generator: Ge
     assert result.failed == 3
 
 
-def test_a_reset_is_counted(serve: Serve, generator: Generator) -> None:
+def test_a_reset_is_counted(serve: Serve, generator: Generator, transport: str) -> None:
     def break_off(connection: socket.socket, number: int) -> None:
         read_exactly(connection, SIZE)
         reset(connection)
@@ -227,7 +234,9 @@ def test_a_reset_is_counted(serve: Serve, generator: Generator) -> None:
     engine.connect()
     result = engine.trial(0.5)
     assert_adds_up(result)
-    assert result.errors == {"reset": 1}
+    # Python's ssl before 3.11.9 may take a reset for an end (SSLEOFError).
+    ended = (engine.name, transport) == ("portable", "tls") and "closed" in result.errors
+    assert result.errors == {"closed" if ended else "reset": 1}
 
 
 def test_a_trial_without_connections_left_ends_early_and_says_so(serve: Serve, generator: Generator) -> None:

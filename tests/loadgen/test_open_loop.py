@@ -17,6 +17,14 @@ from harness.loadgen.spec import Arrivals
 Serve = Callable[[Behaviour], int]
 Generator = Callable[..., Engine]
 
+
+@pytest.fixture(params=["tcp", "tls"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Both, one after the other."""
+    name: str = request.param
+    return name
+
+
 PROCESSES = [
     Arrivals("constant", 200.0),
     Arrivals("poisson", 200.0, seed=3),

@@ -21,6 +21,7 @@ from harness.report.charts import cpu, draw_charts, idle, latency, throughput
 from harness.report.charts.look import COLOURS, GREY, count, darkened, drawing, duration, looks, size
 from harness.report.charts.plots import spread
 from harness.report.charts.selection import missing_notes, named
+from harness.report.charts.sheet import PANEL_TITLE, Grid, lay_out, name_panel
 
 NUMBERS = [
     "throughput_rps",
@@ -490,3 +491,13 @@ def test_a_large_grid_has_some_panels_and_says_what_is_left_out(tmp_path: Path) 
     scenarios = [large.assign(scenario=f"s{number}") for number in range(3)]
     files = draw_charts(pd.concat(scenarios), tmp_path, "t")
     assert [file.stem for file in files[::4]] == ["s0-throughput", "s1-throughput", "s2-throughput", "s0-latency"]
+
+
+def test_the_name_of_a_panel_ends_where_the_panel_does() -> None:
+    long = "16 KiB messages, 100 requests a connection, replies 1 ms late, over TLS"
+    figure, places = lay_out(Grid(1, 2, 3.0, 2.0), "title", "subtitle")
+    for place, name in zip(places, (long, "short"), strict=True):
+        name_panel(place, name)
+    names = {text.get_text(): text for text in figure.findobj(Text) if isinstance(text, Text)}
+    assert names[long].get_window_extent().width <= places[0].get_window_extent().width + 1
+    assert names["short"].get_fontsize() == PANEL_TITLE

@@ -1,5 +1,6 @@
 """The portable engine: the measuring loop in Python, on whatever multiplexer `selectors` finds."""
 
+import contextlib
 import socket
 import time
 from collections import deque
@@ -21,7 +22,8 @@ from harness.loadgen.portable.load import (
 )
 from harness.loadgen.portable.pace import close_window, enlist, notice, send_owed, wake_sleepers
 from harness.loadgen.portable.reply import poll_events
-from harness.loadgen.portable.wire import fail, flush, hang_up, open_one, queue
+from harness.loadgen.portable.tls import at_once, client_context, describe, say_goodbye
+from harness.loadgen.portable.wire import fail, flush, hang_up, open_one, queue, watch
 from harness.loadgen.schedule import due_times
 from harness.loadgen.spec import ConnectResult, LoadSpec, TrialResult, left_without
 
@@ -92,6 +94,8 @@ def begin_slow(load: Load) -> None:
             while connection.queued - connection.answered < load.depth:
                 queue(load, connection, load.now)
             flush(load, connection)
+        if connection.socket is not None:
+            watch(load, connection, connection.interest | at_once(load))
 
 
 def begin(load: Load, duration: int) -> None:
@@ -220,6 +224,7 @@ class PortableEngine:
         control_fd: A socket whose end of file means: give up at once; -1 if there is none.
 
     Raises:
+        ssl.SSLError: The authority is no certificate.
         ValueError: `host` is no IP address.
     """
 
@@ -229,6 +234,8 @@ class PortableEngine:
         self._spec = spec
         self._trials = 0
         self._load = Load(spec)
+        self._load.tls = client_context(spec)
+        self._negotiated = ""
         if control_fd >= 0:
             # A duplicate, because this object closes what it holds; the descriptor stays its owner's.
             self._load.control = socket.fromfd(control_fd, socket.AF_UNIX, socket.SOCK_STREAM)
@@ -247,6 +254,7 @@ class PortableEngine:
         load.restart()
         deadline = time.monotonic_ns() + patience + (10_000_000 + interval) * len(load.connections)
         open_missing(load, patience, deadline, interval)
+        self._negotiated = next(filter(None, (describe(connection.socket) for connection in load.connections)), "")
         opened = [connection.socket is not None for connection in load.connections]
         return ConnectResult(
             connected=sum(opened[: load.active]),
@@ -303,12 +311,15 @@ class PortableEngine:
             opened=load.opened,
             connection_time=encode_counts(load.connection_times) if load.churn else "",
             slow_replied=load.slow_replied,
+            tls=self._negotiated,
         )
 
     def close(self) -> None:
         """Close every connection."""
         for connection in self._load.connections:
             if connection.socket is not None:
+                with contextlib.suppress(OSError):
+                    say_goodbye(connection.socket)
                 connection.socket.close()
                 connection.socket = None
         if self._load.leaving is not None:

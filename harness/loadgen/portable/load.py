@@ -4,6 +4,7 @@ import errno
 import ipaddress
 import selectors
 import socket
+import ssl
 from array import array
 from collections import deque
 
@@ -115,17 +116,19 @@ class Load:
     """
 
     __slots__ = (
-        "active", "address", "asking", "batch", "begun", "busy", "changing", "churn", "connection_times",
-        "connections", "control", "cpu", "depth", "due", "dues", "end", "errors", "failed", "family", "fan_out",
-        "fault", "first_slow", "give_up", "half_close", "http", "in_flight", "inbox", "inbox_view", "known_head",
-        "late", "latency", "leaving", "loopback", "next_due", "noticed", "now", "open_active", "open_loop", "opened",
-        "outstanding", "paced", "pauses", "phase", "publications", "replied", "reply", "request", "ring", "selector",
-        "sent", "sleepers", "slice_length", "slices", "slip", "slow_bytes", "slow_pause", "slow_replied", "source",
-        "spun", "start", "stopped", "taken", "think", "waiting",
+        "active", "address", "asking", "batch", "begun", "busy", "changing", "churn", "connection_times", "connections",
+        "control", "cpu", "depth", "due", "dues", "end", "errors", "failed", "family", "fan_out", "fault", "first_slow",
+        "give_up", "half_close", "host", "http", "in_flight", "inbox", "inbox_view", "known_head", "late", "latency",
+        "leaving", "loopback", "next_due", "noticed", "now", "open_active", "open_loop", "opened", "outstanding",
+        "paced", "pauses", "phase", "publications", "replied", "reply", "request", "ring", "selector", "sent",
+        "sleepers", "slice_length", "slices", "slip", "slow_bytes", "slow_pause", "slow_replied", "source", "spun",
+        "start", "stopped", "taken", "think", "tls", "waiting",
     )  # fmt: skip
 
     def __init__(self, spec: LoadSpec) -> None:
         self.family, self.address, self.loopback = address_of(spec)
+        self.host = spec.host
+        self.tls: ssl.SSLContext | None = None  # None: connections are plain
         self.source = 0  # which of the source addresses is in use
         self.active = spec.connections
         self.fan_out = spec.fan_out

@@ -4,6 +4,7 @@ import time
 
 from harness.loadgen.portable.counting import count_value
 from harness.loadgen.portable.load import GRACE, NEVER, READ, WRITE, Connection, Load
+from harness.loadgen.portable.tls import at_once
 from harness.loadgen.portable.wire import flush, queue, watch
 
 
@@ -104,4 +105,4 @@ def wake_sleepers(load: Load) -> None:
         connection = load.sleepers.popleft()[1]
         if connection.socket is not None:
             connection.reading = READ
-            watch(load, connection, connection.interest | READ)
+            watch(load, connection, connection.interest | READ | at_once(load))

@@ -1,6 +1,8 @@
 """What the portable engine does when the selector reports something: replies verified and counted, connections made."""
 
+import os
 import socket
+import ssl
 import time
 
 from harness.loadgen.framing import BODY, FAULTS, Head
@@ -19,7 +21,19 @@ from harness.loadgen.portable.load import (
     Load,
 )
 from harness.loadgen.portable.pace import can_take, close_window, enlist, notice, rest, send_owed, take_waiting
-from harness.loadgen.portable.wire import close_one, fail, flush, kind_of, queue, replacing, retire, stamp
+from harness.loadgen.portable.tls import shake_hands
+from harness.loadgen.portable.wire import (
+    WOULD_WAIT,
+    close_one,
+    fail,
+    flush,
+    kind_of,
+    queue,
+    replacing,
+    retire,
+    stamp,
+    watch,
+)
 
 
 def note_fault(load: Load, connection: Connection, received: memoryview, excess: bool) -> None:
@@ -110,10 +124,12 @@ def receive(load: Load, connection: Connection) -> None:
     limit = load.slow_bytes if connection.slow and load.phase is not OPENING else RECEIVE_BYTES
     try:
         got = connection.socket.recv_into(load.inbox, min(limit, RECEIVE_BYTES))
-    except (BlockingIOError, InterruptedError):
+    except WOULD_WAIT:
         return
+    except ssl.SSLZeroReturnError:
+        pass  # the peer's close_notify, after this side's
     except OSError as fault:
-        kind = kind_of(fault.errno)
+        kind = kind_of(fault)
     load.now = time.monotonic_ns()
     if load.phase is WINDOW and load.now >= load.end:
         close_window(load)
@@ -192,12 +208,26 @@ def take_head(load: Load, head: Head, data: memoryview) -> int:
     return taken
 
 
+def secured(load: Load, connection: Connection) -> bool:
+    """Return whether the handshake of a connection is done; if not, go on with it, and wait or fail if it must."""
+    try:
+        awaited = shake_hands(load, connection)
+    except OSError as fault:
+        fail(load, connection, kind_of(fault))
+        return False
+    if awaited:
+        watch(load, connection, awaited)
+    return not awaited
+
+
 def finish_connecting(load: Load, connection: Connection) -> None:
     """Send the first request of a connection that was made, or say why it was not."""
     assert connection.socket is not None
     error = connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if error:
-        fail(load, connection, kind_of(error))
+        fail(load, connection, kind_of(OSError(error, os.strerror(error))))
+        return
+    if load.tls is not None and not secured(load, connection):
         return
     load.now = time.monotonic_ns()
     count_value(load.connection_times, load.now - connection.since)
@@ -253,7 +283,7 @@ def poll_events(load: Load, timeout_s: float) -> int:
                 continue
             if events & WRITE:
                 flush(load, connection)
-            if connection.socket is not None and events & READ:
+            if connection.socket is not None and (events & READ or (load.tls is not None and connection.reading)):
                 receive(load, connection)
             if load.fan_out and load.phase is not OPENING:
                 settle(load)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import socket
+import ssl
 import sys
 import time
 
@@ -19,6 +20,10 @@ from harness.loadgen.portable.load import (
     Publication,
     Template,
 )
+from harness.loadgen.portable.tls import say_goodbye
+
+WOULD_WAIT = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a socket raises where it could do nothing without waiting."""
 
 NO_PORT_YET = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 """The option's number on Linux, where `socket` does not name it before Python 3.12 (ip(7))."""
@@ -100,9 +105,13 @@ def fail(load: Load, connection: Connection, kind: str) -> None:
         hang_up(load)
 
 
-def kind_of(error: int | None) -> str:
-    """Return what an error of the operating system is counted as."""
-    return KINDS.get(error or 0, "unreachable")
+def kind_of(fault: OSError) -> str:
+    """Return what an error of a socket is counted as."""
+    if isinstance(fault, ssl.SSLEOFError):
+        return "closed"
+    if isinstance(fault, ssl.SSLError):
+        return f"TLS: {(fault.reason or 'failed').replace('_', ' ').lower()}"
+    return KINDS.get(fault.errno or 0, "unreachable")
 
 
 def flush(load: Load, connection: Connection) -> None:
@@ -116,11 +125,11 @@ def flush(load: Load, connection: Connection) -> None:
             stamp(request, number * size, connection.offset + connection.sent + number)
         try:
             done = connection.socket.send(request.view[connection.sent_bytes : count * size])
-        except (BlockingIOError, InterruptedError):
+        except WOULD_WAIT:
             watch(load, connection, connection.reading | WRITE)
             return
         except OSError as fault:
-            fail(load, connection, kind_of(fault.errno))
+            fail(load, connection, kind_of(fault))
             return
         whole_requests, connection.sent_bytes = divmod(connection.sent_bytes + done, size)
         connection.sent += whole_requests
@@ -177,7 +186,7 @@ def open_one(load: Load, connection: Connection) -> None:
     try:
         connection.socket = begin_connecting(load, connection)
     except OSError as fault:
-        fail(load, connection, kind_of(fault.errno))
+        fail(load, connection, kind_of(fault))
         return
     if connection.index < load.active:
         load.open_active += 1
@@ -197,6 +206,9 @@ def replacing(load: Load) -> bool:
 def close_one(load: Load, connection: Connection) -> None:
     """Close a connection that has had its requests, and open one in its place."""
     assert connection.socket is not None
+    if not connection.finishing:
+        with contextlib.suppress(OSError):
+            say_goodbye(connection.socket)
     load.selector.unregister(connection.socket)
     connection.socket.close()
     connection.socket = None
@@ -214,9 +226,11 @@ def retire(load: Load, connection: Connection) -> None:
         close_one(load, connection)
         return
     try:
-        connection.socket.shutdown(socket.SHUT_WR)
+        say_goodbye(connection.socket)
+        # An SSLSocket's own shutdown would forget its TLS, and with it how to read on.
+        socket.socket.shutdown(connection.socket, socket.SHUT_WR)
     except OSError as fault:
-        fail(load, connection, kind_of(fault.errno))
+        fail(load, connection, kind_of(fault))
     else:
         connection.finishing = True
         load.changing += 1

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from harness.report.charts.look import GREY, lighter, looks
 from harness.report.charts.plots import best_first, count_axis, rows_of, say_missing
 from harness.report.charts.selection import conditions, drawn_panels, measured, missing_notes, panels
-from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
+from harness.report.charts.sheet import SMALL, Grid, lay_out, name_panel, remove_unused, text_width
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -50,7 +50,7 @@ def figure(cells: "DataFrame", title: str) -> "Figure | None":
             place.barh(row, cell["system_us"], 0.62, left=cell["user_us"], color=lighter(colour))
             text = f"{cell['cpu_us']:.1f} µs"
             place.annotate(text, (cell["cpu_us"], row), (5, 0), textcoords="offset points", va="center", fontsize=SMALL)
-        place.set_title(panel.title)
+        name_panel(place, panel.title)
         place.set_xlabel("CPU time per request (µs)")
     remove_unused(axes, len(chosen))
     count_axis(axes[0], "x")

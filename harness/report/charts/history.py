@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from harness.report.charts.look import count, duration, looks, size
 from harness.report.charts.plots import hollow_key, interval_key, label_ends, lines
 from harness.report.charts.selection import conditions, drawn_panels, measured, panels
-from harness.report.charts.sheet import Grid, lay_out, remove_unused, text_width
+from harness.report.charts.sheet import Grid, lay_out, name_panel, remove_unused, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ def figure(cells: "DataFrame", column: str, names: Sequence[str]) -> "Figure | N
     )
     for panel, place in zip(chosen, axes, strict=False):
         lines(place, panel.cells, "step", column, styles, interval=interval)
-        place.set_title(panel.title)
+        name_panel(place, panel.title)
         place.set_ylabel(label)
         place.set_ylim(0, None)
         place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))

@@ -17,7 +17,7 @@ from harness.report.charts.plots import (
     top_down,
 )
 from harness.report.charts.selection import conditions, drawn_panels, measured, missing_notes, panels
-from harness.report.charts.sheet import SMALL, Grid, lay_out, remove_unused, text_width
+from harness.report.charts.sheet import SMALL, Grid, lay_out, name_panel, remove_unused, text_width
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -90,7 +90,7 @@ def _along(
         panel = chosen[number // len(PERCENTILES)]
         name, column = list(PERCENTILES.items())[number % len(PERCENTILES)]
         lines(place, panel.cells[panel.cells[column].notna()], axis, column, styles)
-        place.set_title(f"{name}, {panel.title}" if panel.title else name)
+        name_panel(place, f"{name}, {panel.title}" if panel.title else name)
         place.set_xlabel(subject)
         place.tick_params(labelleft=number % len(PERCENTILES) == 0)
     for place in axes[:: len(PERCENTILES)]:
@@ -134,7 +134,7 @@ def _by_backend(found: "DataFrame", title: str, styles: dict[str, "Look"], notes
         rows = rows_of(place, order, named=number % columns == 0)
         _spans(place, panel.cells, rows, styles)
         say_missing(place, rows, panel.cells)
-        place.set_title(panel.title)
+        name_panel(place, panel.title)
         place.set_xlabel(_axis_label(found))
     remove_unused(axes, len(chosen))
     duration_axis(axes[0], "x")

@@ -36,7 +36,6 @@ SETTINGS: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
-    "axes.titlesize": 11,
     "axes.labelsize": 10,
     "font.family": ["sans-serif"],
     "font.size": 10,

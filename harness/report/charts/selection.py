@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.record import TRANSPORT_WORDS
 from harness.report.charts.look import count, duration, size
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ AXES: dict[str, Callable[[Any], str]] = {
     "slow_connections": lambda value: f"{count(value)} slow readers",
     "reply_delay_us": lambda value: f"replies {duration(value)} late",
     "cpu_work_us": lambda value: f"{duration(value)} of work",
-    "transport": lambda value: {"tcp": "over TCP", "unix": "over a Unix socket"}.get(value, f"over {value}"),
+    "transport": lambda value: f"over {TRANSPORT_WORDS.get(value, value)}",
 }
 """Column -> how one of its values is named."""
 

@@ -27,6 +27,9 @@ LINE = 0.2
 SMALL = 10
 """Points of legend, direct labels and notes."""
 
+PANEL_TITLE = 11
+"""Points of what stands above a panel, where there is room."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -147,6 +150,12 @@ def _wrap(text: str, width: float, points: float, lines: int) -> list[str]:
     # An average letter of DejaVu Sans is 0.56 of its size wide, a bold one 0.63.
     letters = int((width - 2 * MARGIN) * 72 / (points * (0.63 if points > 12 else 0.56)))
     return textwrap.wrap(" ".join(text.split()), letters, max_lines=lines, placeholder=" …")
+
+
+def name_panel(place: "Axes", title: str) -> None:
+    """Write what sets a panel apart above it, as small as its width demands."""
+    width = place.get_window_extent().width / DPI
+    place.set_title(title, fontsize=PANEL_TITLE * min(1.0, width / max(0.1, text_width(title, PANEL_TITLE))))
 
 
 def remove_unused(axes: Sequence["Axes"], used: int) -> None:

@@ -17,7 +17,7 @@ from harness.report.charts.plots import (
     top_down,
 )
 from harness.report.charts.selection import conditions, drawn_panels, measured, missing_notes, panels
-from harness.report.charts.sheet import Grid, lay_out, remove_unused, text_width
+from harness.report.charts.sheet import Grid, lay_out, name_panel, remove_unused, text_width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def along(
     )
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
         lines(place, panel.cells, axis, "throughput_rps", styles, interval="throughput")
-        place.set_title(panel.title)
+        name_panel(place, panel.title)
         place.set_xlabel(axis.replace("_", " "))
         place.tick_params(labelleft=number % columns == 0)
     remove_unused(axes, len(chosen))
@@ -110,7 +110,7 @@ def _by_backend(cells: "DataFrame", found: "DataFrame", title: str) -> "Figure":
     for number, (panel, place) in enumerate(zip(chosen, axes, strict=False)):
         rows = rows_of(place, order, named=number % columns == 0)
         dots(place, panel.cells, "throughput_rps", rows, styles, "throughput", count)
-        place.set_title(panel.title)
+        name_panel(place, panel.title)
         place.set_xlabel("throughput (requests/s)")
     remove_unused(axes, len(chosen))
     count_axis(axes[0], "x")
