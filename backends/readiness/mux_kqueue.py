@@ -39,13 +39,10 @@ class Multiplexer:
         """Add the filters that are new and delete those that are no longer wanted."""
         changed = events ^ self._watched[fd]
         self._watched[fd] = events
-        changes = [
-            KERNEL.kevent(fd, kind, KERNEL.KQ_EV_ADD if events & bit else KERNEL.KQ_EV_DELETE)
-            for bit, kind in self._filters
-            if changed & bit
-        ]
-        if changes:
-            self._kqueue.control(changes, 0)
+        for bit, kind in self._filters:
+            if changed & bit:
+                action = KERNEL.KQ_EV_ADD if events & bit else KERNEL.KQ_EV_DELETE
+                self._kqueue.control([KERNEL.kevent(fd, kind, action)], 0)
 
     def unregister(self, fd: int) -> None:
         """Stop watching."""
