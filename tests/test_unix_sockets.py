@@ -28,8 +28,8 @@ def test_a_backend_serves_unix_sockets(backend: Backend, tmp_path: Path) -> None
         )
         connected = engine.connect()
         assert (connected.connected, connected.idle, connected.errors) == (5, 2, {}), server.log_tail()
-        result = engine.trial(0.05)
-        assert result.replied > 0
+        result = engine.trial(0.2)
+        assert result.replied + result.late > 0  # a busy machine may answer after the window
         assert not result.errors
         engine.close()
     # The kernel releases a socket that a ring or a child process held only after their end (fork, io_uring).
