@@ -5,6 +5,7 @@ from pathlib import Path
 HEAD = """
 import os, socket, sys, threading, time
 TRAITS = {{"name": "{name}", "family": "blocking", "summary": "goes wrong"}}
+LOCK = threading.Lock()
 
 def serve(server):
     print("a stray line on standard output")
@@ -33,6 +34,9 @@ BODIES = {
     "hangs": "replies > 50 and time.sleep(3600); connection.sendall(data)",
     "lies": "connection.sendall(data if replies < 50 else data[:-1] + bytes([data[-1] ^ 1]))",
     "lies-at-once": "connection.sendall(bytes(len(data)))",
+    "limited": """with LOCK:
+            time.sleep(0.001)
+        connection.sendall(data)""",
     "resets": "replies > 50 and connection.close(); connection.sendall(data)",
 }
 

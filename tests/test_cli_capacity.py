@@ -6,36 +6,15 @@ from pathlib import Path
 import pytest
 
 from harness.store import read_run
+from tests.faulty_servers import write_faulty_server
 from tests.test_cli import muxbench, wait_until_gone
 
 MOST_RPS = 1_000
-
-LIMITED = f"""
-import threading, time
-TRAITS = {{"name": "limited", "family": "blocking", "summary": "answers one request after the other, each in 1 ms"}}
-LOCK = threading.Lock()
-
-def serve(server):
-    while not server.stopped.is_set():
-        try:
-            connection, _ = server.listener.accept()
-        except BlockingIOError:
-            server.stopped.wait(0.01)
-            continue
-        connection.setblocking(True)
-        threading.Thread(target=answer, args=(connection,), daemon=True).start()
-
-def answer(connection):
-    while data := connection.recv(65536):
-        with LOCK:
-            time.sleep({1 / MOST_RPS})
-        connection.sendall(data)
-"""
+"""Of the server "limited"."""
 
 
 def test_no_more_is_found_than_a_server_can_do(tmp_path: Path) -> None:
-    backend = tmp_path / "limited.py"
-    backend.write_text(LIMITED)
+    backend = write_faulty_server(tmp_path, "limited")
     folder = tmp_path / "run"
     search = ["--slo", "p90 < 50ms", "--precision", "20%", "--budget", "20s", "--connections", "10", "--seed", "1"]
     done = muxbench("capacity", "quick", "--backend", backend, *search, "--output", folder)
@@ -81,8 +60,7 @@ def test_bad_input_is_refused_in_one_line(tmp_path: Path, arguments: list[str], 
 
 
 def test_any_scenario_may_be_searched_whatever_its_arrivals(tmp_path: Path) -> None:
-    backend = tmp_path / "limited.py"
-    backend.write_text(LIMITED)
+    backend = write_faulty_server(tmp_path, "limited")
     search = ["--slo", "p50 < 100ms", "--budget", "1s", "--connections", "5", "--duration", "100ms"]
     for scenario in ("bursts", "latency-load"):
         done = muxbench("capacity", scenario, "--backend", backend, *search, "--output", tmp_path / scenario)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.common import open_console, say_written
+from harness.commands.common import generator_option, open_console, say_written
 
 
 @click.command()
@@ -15,9 +15,7 @@ from harness.commands.common import open_console, say_written
     "--duration", default=10, show_default=True, help="Whole seconds to measure each case for; p99.9 needs 10."
 )
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder of the chart. Default: none.")
-@click.option(
-    "--generator", type=click.Choice(["native", "portable"]), help="Load generator. Default: native if built."
-)
+@generator_option
 def calibrate(duration: int, output: Path | None, generator: str | None) -> None:
     """Measure servers whose behaviour is known, and show whether this tool tells the truth on this machine.
 

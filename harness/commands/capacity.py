@@ -12,6 +12,8 @@ import click
 from harness.commands.common import (
     backend_options,
     chosen_candidates,
+    generator_option,
+    generators_option,
     load_options,
     measure,
     open_console,
@@ -33,10 +35,8 @@ TRIAL_S = "1s"
 @click.option("--budget", default="60s", show_default=True, help="Time for each backend at each point.")
 @click.option("--duration", default=TRIAL_S, show_default=True, help="Shortest trial; few requests/s need longer ones.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the run. Default: results/DATE-SCENARIO.")
-@click.option(
-    "--generator", type=click.Choice(["native", "portable"]), help="Load generator. Default: native if built."
-)
-@click.option("--generators", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes of it.")
+@generator_option
+@generators_option
 @click.option("--seed", type=int, help="Of rates, arrivals and the order of trials. Default: a random one.")
 def capacity(
     suite: str,

@@ -94,6 +94,19 @@ def backend_options(command: _Command) -> _Command:
     return command
 
 
+generator_option = click.option(
+    "--generator", type=click.Choice(["native", "portable"]), help="Load generator. Default: native if built."
+)
+
+generators_option = click.option(
+    "--generators",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Generator processes for each server, on CPUs of their own where there are enough.",
+)
+
+
 def chosen_candidates(
     backends: Sequence[str],
     usual: Sequence[str],

@@ -11,6 +11,8 @@ import click
 from harness.commands.common import (
     backend_options,
     chosen_candidates,
+    generator_option,
+    generators_option,
     load_options,
     measure,
     open_console,
@@ -29,16 +31,8 @@ from harness.commands.common import (
 @click.option("--precision", help='Rounds go on until every ratio is known as precisely as this, such as "2%".')
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the run. Default: results/DATE-SUITE.")
 @click.option("--baseline", help="Backend that the others are compared with. Default: the fastest of each point.")
-@click.option(
-    "--generator", type=click.Choice(["native", "portable"]), help="Load generator. Default: native if built."
-)
-@click.option(
-    "--generators",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Generator processes for each server, on CPUs of their own where there are enough.",
-)
+@generator_option
+@generators_option
 @click.option("--seed", type=int, help="Of the order of trials. Default: a random one, which is recorded.")
 def run(
     suite: str,
