@@ -46,7 +46,9 @@ def measure(arguments: argparse.Namespace, port: int, cpus: list[int]) -> None:
     os.sched_setaffinity(0, {cpus[-1]})
     talk = conversation(64)
     arrivals = Arrivals(arguments.process, arguments.rate)
-    load = LoadSpec("127.0.0.1", port, talk.request, talk.reply, connections=arguments.connections, arrivals=arrivals)
+    load = LoadSpec(
+        "127.0.0.1", port, talk.request, talk.reply, arguments.connections, arrivals=arrivals, busy_wait=len(cpus) > 1
+    )
     engine = make_engine(arguments.engine, load)
     engine.connect()
     for _ in range(arguments.trials):

@@ -30,6 +30,10 @@ class CpuSplit:
     generators: frozenset[int]
     orchestrator: frozenset[int]
 
+    def apart(self, generators: int = 1) -> bool:
+        """Return whether each of so many generators has a CPU that neither a server nor another of them uses."""
+        return not self.servers & self.generators and len(self.generators) >= generators
+
 
 def split_cpus(generators: int = 1) -> CpuSplit:
     """Give servers a core and each generator its own, and this process the rest, or the generators' where none is left.

@@ -225,6 +225,7 @@ class Run:
             connections_per_s=load.connections_per_second,
             slow_connections=point.slow_connections,
             slow_bytes_per_s=load.slow_rate if point.slow_connections else 0,
+            busy_wait=self._cpus.apart(self._processes),
             fan_out=self._exchange.fan_out,
         )
 
@@ -301,7 +302,7 @@ class Run:
 
     def _waited_s(self, live: LiveCell, before: tuple[float, float], server_threads: int) -> float:
         """Return for how long generator or server, whichever was worse, missed the CPU that was to be its own."""
-        if self._cpus.servers & self._cpus.generators:
+        if not self._cpus.apart():
             return 0.0
         generator_s, server_s = (now - then for now, then in zip(self._waits(live), before, strict=True))
         # Threads of one server wait for each other: that is no disturbance but what is measured.

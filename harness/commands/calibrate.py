@@ -28,13 +28,11 @@ def calibrate(duration: int, output: Path | None, generator: str | None) -> None
     from harness.report import calibration as shown
 
     console = open_console()
-    cpus = machine.split_cpus()
     try:
         measured = calibration.calibrate(
             generator or default_engine(),
             duration,
-            servers=cpus.servers,
-            generators=cpus.generators,
+            cpus=machine.split_cpus(),
             observe=lambda case: console.print(f"measuring: {case.name}", markup=False),
         )
         passed = shown.render(measured, console)

@@ -214,10 +214,8 @@ cdef void measure(Load *load) noexcept nogil:
             wake_sleepers(load)
             if load.sleeper_count and load.sleepers[load.sleeper_head].until < horizon:
                 horizon = load.sleepers[load.sleeper_head].until
-        timeout_ms = until_ms(load.now, horizon)
-        spinning = load.busy and load.outstanding and load.phase == WINDOW
-        if spinning:
-            timeout_ms = 0
+        spinning = load.busy and load.phase == WINDOW
+        timeout_ms = 0 if spinning else until_ms(load.now, horizon)
         if load.phase == WINDOW and load.paced:
             if load.now >= load.next_due:
                 notice(load)

@@ -98,9 +98,9 @@ class LoadSpec:
         slow_connections: Further connections that read slowly, whatever the arrivals: each keeps `pipeline_depth`
             requests in flight, and they count nowhere but in the errors and in `slow_replied`.
         slow_bytes_per_s: What each of these reads at most, in bytes per second.
-        busy_wait: Whether the generator watches for replies without sleeping while any is owed: a CPU that sleeps takes
-            some 50 us to wake on virtual machines, which would be added to every latency. For a generator with a CPU of
-            its own; what it costs is in `spun_s`.
+        busy_wait: Whether the generator never sleeps in a trial but watches for replies: a CPU that sleeps takes some
+            time to wake (50 us on virtual machines), which would be added to latencies, is slow at first, and costs
+            the server time to wake it. For a generator with a CPU of its own; what it costs is in `spun_s`.
         first_connection: Number of the first connection, where several generators share a load: see
             `sequence_offset`.
         part: Which generator of those this is, from 0; it follows every `parts`-th request of the schedule.
@@ -294,8 +294,8 @@ class TrialResult:
         waiting: Requests that were due and still waited for a free connection when the window ended (open loop).
         slip: Histogram like `latency`: how late the generator itself was to act on a due request, whether it could
             be sent then or had to wait for a connection. Empty text in a closed loop without think time.
-        spun_s: Part of `cpu_s` that went into watching the clock for the next due request, or for replies
-            (`busy_wait`), with nothing else to do.
+        spun_s: Part of `cpu_s` that went into watching for the next due request, or for replies (`busy_wait`), with
+            nothing else to do.
         stopped: Why the trial ended before its time, or empty.
         opened: Connections that were established in place of ones that had had their requests (churn).
         connection_time: Histogram like `latency`: time from connect(2) to the established connection. Empty text

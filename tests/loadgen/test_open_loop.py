@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from loadgen_peers import SIZE, Behaviour, assert_adds_up, echo, read_exactly
@@ -247,3 +248,19 @@ def test_sleeping_costs_less_than_spinning(serve: Serve, generator: Generator) -
     assert result.errors == {}
     assert 0 <= result.spun_s <= 0.5
     assert result.cpu_s < 0.25
+
+
+@pytest.mark.parametrize(
+    "pace",
+    [{}, {"think_time_s": 0.05}, {"arrivals": Arrivals("constant", 10.0)}],
+    ids=["closed", "thinking", "open"],
+)
+def test_who_never_sleeps_counts_the_same(serve: Serve, generator: Generator, pace: dict[str, Any]) -> None:
+    engine = generator(serve(echo), connections=2, busy_wait=True, grace_s=30, **pace)
+    engine.connect()
+    result = engine.trial(0.5)
+    assert_adds_up(result)
+    assert result.errors == {}
+    assert result.replied > 0
+    if pace:  # hardly anything to do
+        assert 0.25 < result.spun_s <= 0.5
