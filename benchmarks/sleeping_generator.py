@@ -1,4 +1,4 @@
-"""Measure what a sleeping generator adds to a server's figures: the same load from one that sleeps and one that watches.
+"""Measure what a generator that sleeps adds to the figures of a server: it and one that watches, over the same load.
 
     python benchmarks/sleeping_generator.py epoll asyncio-buffered --connections 1 100
 
