@@ -28,9 +28,9 @@ to stop. What it owes each connection, checked by `muxbench check` and the confo
   connections are served on, and accepting resumes when there are descriptors again.
 * **Stop.** When stop is requested `serve` returns within a second, whatever its connections do.
 
-Every backend reads with `READ_SIZE`, so that none does less work than another; where a framework chooses its own
-buffers, that is part of what is measured. TCP_NODELAY is set on the listener by the harness and inherited by accepted
-sockets (Linux), so no backend sets it.
+Every backend reads with `server.read_size`, usually `READ_SIZE`, so that none does less work than another; where a
+framework chooses its own buffers, that is part of what is measured. TCP_NODELAY is set on the listener by the harness
+and inherited by accepted sockets (Linux), so no backend sets it.
 """
 
 import dataclasses
@@ -46,7 +46,10 @@ from typing import Any
 from scenarios.session import PeerError, Session
 
 READ_SIZE = 64 * 1024
-"""Bytes asked for by one read."""
+"""Bytes asked for by one read, unless option `read_size` says otherwise."""
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted (listen(2)), unless option `backlog` says otherwise."""
 
 ACCEPT_PAUSE_S = 0.1
 """How long a backend that is out of descriptors leaves its listener alone, in seconds."""
@@ -82,7 +85,9 @@ class Traits:
         faults: Checks of the contract (see `muxbench check`) that it is known to fail, each with the reason.
         transports: Those of `TRANSPORTS` that it serves when its listener is of that kind.
         notify: Whether it carries sessions that send unasked: see notification above.
-        options: The backend's own settings by name, with their usual values: numbers or texts.
+        options: Settings by name, with their usual values: numbers or texts. Those of the backend's own, "read_size"
+            among them if it reads with `server.read_size`; and "backlog", which all have whose listener is handed to
+            them.
     """
 
     name: str
@@ -138,6 +143,7 @@ class Traits:
             isinstance(name, str) and type(value) in {int, float, str} for name, value in options.items()
         ):
             raise BackendError("TRAITS['options'] must be a dictionary of names and numbers or texts")
+        values["options"] = dict(options) if raw["family"] == "external" else {**options, "backlog": BACKLOG}
         return cls(**values)
 
 
@@ -148,7 +154,7 @@ class Server:
         listener: A bound, listening, non-blocking socket. The backend neither closes nor rebinds it.
         new_session: Makes the session of a new connection.
         stop_fd: A descriptor that becomes readable (end of file) when the backend must stop. For event loops.
-        options: The backend's own settings by name: those of its TRAITS, or what was asked for in their place.
+        options: Settings by name: those of its TRAITS and the backlog, or what was asked for in their place.
     """
 
     def __init__(
@@ -163,6 +169,11 @@ class Server:
         self.stop_fd = stop_fd
         self.options: Mapping[str, Any] = options or {}
         self._stopped: threading.Event | None = None
+
+    @property
+    def read_size(self) -> int:
+        """Bytes to ask for by one read."""
+        return int(self.options.get("read_size", READ_SIZE))
 
     @property
     def stopped(self) -> threading.Event:

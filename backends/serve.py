@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from backends.contract import Server
+from backends.contract import Server, Traits
 from scenarios.conditions import Conditions, under
 from scenarios.session import load_exchange
 
@@ -86,7 +86,7 @@ def main(*fds: int) -> None:
             listener=listener,
             new_session=new_session,
             stop_fd=control_fd,
-            options={**module.TRAITS.get("options", {}), **order["options"]},
+            options={**Traits.parse(module.TRAITS).options, **order["options"]},
         )
         tell(control, {"serving": True})
         module.serve(server)

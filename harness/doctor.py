@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from backends.contract import BACKLOG
+
 CONNECTIONS_WANTED = 10_000
-BACKLOG_WANTED = 4096
 STEAL_SECONDS = 1.0
 BUSY = 0.2
 """Share of the machine that others may use, and load for each CPU, before they are said to disturb."""
@@ -157,9 +158,9 @@ def _backlog() -> Finding | None:
     return Finding(
         "somaxconn",
         limit,
-        int(limit) >= BACKLOG_WANTED,
+        int(limit) >= BACKLOG,
         "when many connections come at once some are dropped and tried again after a second",
-        f"sysctl net.core.somaxconn={BACKLOG_WANTED}",
+        f"sysctl net.core.somaxconn={BACKLOG}",
     )
 
 

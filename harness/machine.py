@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import resource
+import socket
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -64,6 +65,11 @@ def raise_descriptor_limit() -> int:
         hard = UNLIMITED_DESCRIPTORS
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     return hard
+
+
+def most_waiting() -> int:
+    """Return the longest backlog that the kernel grants; it shortens longer ones silently (listen(2))."""
+    return int(_read("/proc/sys/net/core/somaxconn") or socket.SOMAXCONN)
 
 
 def steal_s() -> float:

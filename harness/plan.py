@@ -10,6 +10,7 @@ from backends.contract import BackendError, Option
 from backends.find import Backend, find_backends, read_backend
 from backends.plugins import find_plugins
 from harness.loadgen.spec import fan_out_refusal
+from harness.machine import most_waiting
 from harness.scenario import Point, Scenario, nearest, points
 from scenarios.session import load_exchange
 
@@ -17,6 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 SPARE_DESCRIPTORS = 32
 """What a process needs besides its connections: streams, libraries, listener, control socket, multiplexer."""
+
+MOST_READ = 1 << 20
+"""Bytes asked for by one read at most: a backend may hold many such buffers."""
 
 
 class PlanError(Exception):
@@ -96,9 +100,15 @@ def choose_forms(
 
 def _option(name: str, usual: Option, text: str) -> Option:
     try:
-        return type(usual)(text)
+        value = type(usual)(text)
     except ValueError:
         raise PlanError(f"option {name}: {text!r} is no {type(usual).__name__}, as {usual!r} would be") from None
+    if name in ("backlog", "read_size"):
+        most = most_waiting() if name == "backlog" else MOST_READ
+        if not 1 <= int(value) <= most:
+            why = ", as net.core.somaxconn says" if name == "backlog" else ""
+            raise PlanError(f"option {name} is {value}, must be 1 to {most}{why}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)

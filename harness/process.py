@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from backends.contract import Option
+from backends.contract import BACKLOG, Option
 from backends.find import Backend
 from harness.certificate import make_certificate
 from harness.loadgen.spec import UNIX, ConnectResult, LoadSpec, TrialResult
@@ -31,8 +31,6 @@ START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 3.0
 REPLY_MARGIN_S = 5.0
 LOG_TAIL_BYTES = 2000
-BACKLOG = 4096
-"""Connections that may wait to be accepted; the kernel's limit somaxconn is as high (listen(2))."""
 
 NONE = Conditions()
 
@@ -233,22 +231,24 @@ class ServerProcess(Child):
             conditions: What its sessions have to put up with.
             root: Folder of the packages `backends` and `scenarios`.
             workers: Processes that share the port (SO_REUSEPORT); the kernel deals the connections out among them.
-            options: Settings of the backend's own in place of those it declares.
+            options: Settings in place of those it declares.
             sndbuf: SO_SNDBUF of the listener in bytes, which accepted sockets inherit; None leaves the system's.
             transport: What it serves: "tcp", "tls", or "unix" with one worker.
 
         Raises:
             ChildFailedError: It died or hung on the way.
         """
+        settings = {**backend.traits.options, **(options or {})}
+        backlog = int(settings["backlog"])
         with ExitStack() as ours:
             if transport == "unix":
-                listeners = [ours.enter_context(listen_locally())]
+                listeners = [ours.enter_context(listen_locally(backlog))]
                 self.address: tuple[str, int] = (f"{UNIX}@{listeners[0].getsockname()[1:].decode()}", 0)
             else:
-                listeners = [ours.enter_context(listen(sndbuf, shared=workers > 1))]
+                listeners = [ours.enter_context(listen(backlog, sndbuf, shared=workers > 1))]
                 self.address = listeners[0].getsockname()
             port = self.address[1]
-            listeners += [ours.enter_context(listen(sndbuf, port, shared=True)) for _ in range(workers - 1)]
+            listeners += [ours.enter_context(listen(backlog, sndbuf, port, shared=True)) for _ in range(workers - 1)]
             super().__init__(
                 f"backend {backend.traits.name}",
                 "backends.serve.main",
@@ -262,7 +262,7 @@ class ServerProcess(Child):
             "file": str(backend.file),
             "exchange": exchange,
             "conditions": asdict(conditions),
-            "options": dict(options or {}),
+            "options": settings,
         }
         if transport == "tls":
             self.authority, order["certificate"] = make_certificate(self.address[0])
@@ -310,18 +310,19 @@ class GeneratorProcess(Child):
         return TrialResult.from_json(self.hear(duration_s + 2 * self._grace_s + REPLY_MARGIN_S)["result"])
 
 
-def listen(sndbuf: int | None = None, port: int = 0, shared: bool = False) -> socket.socket:
+def listen(backlog: int = BACKLOG, sndbuf: int | None = None, port: int = 0, shared: bool = False) -> socket.socket:
     """Return a non-blocking listener on the loopback interface.
 
     Accepted sockets inherit its options on Linux, so every backend has the same: TCP_NODELAY, because a reply must not
     wait for the acknowledgement of the one before (Nagle's algorithm, RFC 896), and the send buffer if one is given.
 
     Args:
+        backlog: Connections that may wait to be accepted (listen(2)).
         sndbuf: SO_SNDBUF in bytes; None leaves the system's.
         port: The port; 0 takes a free one.
         shared: Whether other listeners may have the same port.
     """
-    listener = socket.create_server(("127.0.0.1", port), backlog=BACKLOG, reuse_port=shared)
+    listener = socket.create_server(("127.0.0.1", port), backlog=backlog, reuse_port=shared)
     listener.setblocking(False)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if sndbuf is not None:
@@ -329,11 +330,11 @@ def listen(sndbuf: int | None = None, port: int = 0, shared: bool = False) -> so
     return listener
 
 
-def listen_locally() -> socket.socket:
+def listen_locally(backlog: int) -> socket.socket:
     """Return a non-blocking listener under a free abstract name, which leaves no file behind (unix(7), autobind)."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind("")
-    listener.listen(BACKLOG)
+    listener.listen(backlog)
     listener.setblocking(False)
     return listener
 

@@ -7,7 +7,6 @@ leaves its listener alone for a second (`asyncio.constants.ACCEPT_RETRY_DELAY`).
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +42,7 @@ def serve_on(
     # The loop closes the socket it listens on, so it is given a duplicate; it calls listen(2) again, so the backlog is
     # named: its own default is 100.
     listening = loop.create_server(
-        lambda: connect(loop, server, live), sock=server.listener.dup(), backlog=socket.SOMAXCONN
+        lambda: connect(loop, server, live), sock=server.listener.dup(), backlog=server.options["backlog"]
     )
     acceptor = loop.run_until_complete(listening)
     told_to_stop = loop.create_future()

@@ -1,7 +1,6 @@
 """asyncio's streams: coroutines that await bytes, the style its documentation recommends to most."""
 
 import asyncio
-import socket
 import time
 
 from backends.contract import READ_SIZE, Server, report_session_failure
@@ -39,7 +38,9 @@ async def run(server: Server) -> None:
             writer.transport.abort()
 
     # The loop closes the socket it listens on and calls listen(2) again.
-    await asyncio.start_server(serve_one, sock=server.listener.dup(), limit=READ_SIZE, backlog=socket.SOMAXCONN)
+    await asyncio.start_server(
+        serve_one, sock=server.listener.dup(), limit=READ_SIZE, backlog=server.options["backlog"]
+    )
     await told_to_stop.wait()
 
 
