@@ -41,7 +41,7 @@ def open_console() -> Console:
     """Return standard output; a file or a pipe, which has no width, is as wide as the widest table."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def load_options(command: _Command) -> _Command:

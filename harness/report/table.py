@@ -38,6 +38,19 @@ LEGEND = {
 }
 """Mark -> what it means; only those that occur are explained."""
 
+MEANINGS = {
+    "generator-bound": "The load generator was the bottleneck: throughput is a lower bound (≥), no capacity.",
+    "overloaded": "More requests were due than could be sent: latency grows with the length of the trial.",
+    "disturbed": "Something else ran on the CPU of the server or of the generator.",
+    "unsteady": "Throughput changed in the course of the trial.",
+    "errors": "Some requests failed.",
+    "wrong replies": "A reply was not what the scenario demands: the trial does not count.",
+    "crashed": "The server or the generator died: the trial does not count.",
+    "timed out": "No answer in time: the trial does not count.",
+    "refused": "The backend cannot run this point: it was not measured.",
+}
+"""Kind of verdict -> what it means for the numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class PointTable:
@@ -46,11 +59,13 @@ class PointTable:
     Attributes:
         title: The point in words.
         rows: A text for each of `COLUMNS`, the fastest backend first.
+        rates: Throughput of each in requests per second.
         failures: Backend and reason of each that was refused or failed.
     """
 
     title: str
     rows: list[list[str]]
+    rates: list[float]
     failures: list[tuple[str, str]]
 
 
@@ -84,10 +99,12 @@ def legend(tables: Sequence[PointTable], columns: Sequence[str]) -> list[str]:
     marked = [COLUMNS.index(column) for column in columns if column not in ("backend", "verdicts")]
     shown = " ".join(row[number] for table in tables for row in table.rows for number in marked)
     marks = [f"{mark} {words}" for mark, words in LEGEND.items() if mark in shown]
+    verdicts = " ".join(row[-1] for table in tables for row in table.rows)
     return [
         "ratio: of throughput, the median of those paired within rounds, with its 95% interval; "
         "CPU us: CPU time of the server for each request; memory: its resident memory",
         *marks,
+        *(f"{kind} n/m: so in n of m trials. {words}" for kind, words in MEANINGS.items() if kind in verdicts),
     ]
 
 
@@ -116,7 +133,7 @@ def _point_table(group: pd.DataFrame, trials: Mapping[str, Trials], baseline: st
             ]
         )
     failures = [(name, reason) for name, reason in zip(group["backend"], group["refusal"], strict=True) if reason]
-    return PointTable(_title(group, measured), rows, failures)
+    return PointTable(_title(group, measured), rows, list(measured["throughput_rps"]), failures)
 
 
 def _title(group: pd.DataFrame, measured: pd.DataFrame) -> str:

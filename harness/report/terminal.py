@@ -1,7 +1,9 @@
 """A run's tables on the terminal, 100 columns wide where there are as many, worth pasting into a message."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.bar import Bar
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -9,13 +11,17 @@ from rich.text import Text
 
 from harness.report import capacity, growth
 from harness.report.frame import Frames
-from harness.report.table import COLUMNS, columns_of, legend, point_tables
+from harness.report.table import COLUMNS, PointTable, columns_of, legend, point_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 130}
+WIDTH_NEEDED = {"95% interval": 110, "memory": 110, "p99.9 us": 136}
 """Column -> characters that a terminal must have for it to be shown."""
+
+BAR_COLUMNS = 8
+BAR_WIDTH_NEEDED = 126
+"""Characters of the bars beside throughputs, and that a terminal must have for them to be shown."""
 
 MOST_ROWS = 40
 """Rows of a table on the growth of costs that are printed."""
@@ -41,23 +47,29 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
     for each in tables[:MOST_TABLES]:
         console.print(Text(f"\n{each.title}", style="bold"))
         if each.rows:
-            shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-            for number in numbers:
-                text = number in {0, len(COLUMNS) - 1}
-                shown.add_column(
-                    COLUMNS[number], justify="left" if text else "right", no_wrap=number < len(COLUMNS) - 1
-                )
-            for row in each.rows:
-                style = "" if row[-1] == "ok" else "yellow"
-                # Text, because a name in brackets is not markup.
-                shown.add_row(*(Text(row[number], style=style) for number in numbers))
-            console.print(shown)
+            console.print(_point(each, numbers, bars=console.width >= BAR_WIDTH_NEEDED))
         for name, reason in each.failures:
             console.print(Text(f"  {name}: {reason}", style="yellow"))
     if len(tables) > MOST_TABLES:
         console.print(f"\n… and {len(tables) - MOST_TABLES:,} more points: the report has all.")
     console.print(Text("\n" + "\n".join(legend(tables, columns)), style="dim"))
     _render_growth(frames, console)
+
+
+def _point(point: PointTable, numbers: Sequence[int], *, bars: bool) -> Table:
+    """Return the table of a point with some of the columns, and bars of throughput after the backends' names."""
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for number in numbers:
+        text = number in {0, len(COLUMNS) - 1}
+        shown.add_column(COLUMNS[number], justify="left" if text else "right", no_wrap=number < len(COLUMNS) - 1)
+        if bars and number == 0:
+            shown.add_column("", no_wrap=True)
+    for row, rate in zip(point.rows, point.rates, strict=True):
+        # Text, because a name in brackets is not markup.
+        texts = [Text(row[number], style="" if row[-1] == "ok" else "yellow") for number in numbers]
+        bar = [Bar(max(point.rates), 0, rate, width=BAR_COLUMNS)] if bars else []
+        shown.add_row(texts[0], *bar, *texts[1:])
+    return shown
 
 
 def render_capacity(found: "DataFrame", console: Console) -> None:
@@ -79,19 +91,18 @@ def render_capacity(found: "DataFrame", console: Console) -> None:
 
 
 def _render_growth(frames: Frames, console: Console) -> None:
-    tables = growth.growth_tables(frames.growths)
+    tables = [each for each in growth.growth_tables(frames.growths) if each.rows]
     for each in tables:
         console.print(Text(f"\n{each.title}", style="bold"))
         for sentence in each.sentences:
             console.print(Text(f"  {sentence}"))
-        if each.rows:
-            shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-            for column in each.columns:
-                shown.add_column(column)
-            for row in each.rows[:MOST_ROWS]:
-                shown.add_row(*map(Text, row))
-            console.print(shown)
+        shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        for column in each.columns:
+            shown.add_column(column)
+        for row in each.rows[:MOST_ROWS]:
+            shown.add_row(*map(Text, row))
+        console.print(shown)
         if len(each.rows) > MOST_ROWS:
             console.print(f"… and {len(each.rows) - MOST_ROWS:,} more rows: the report has all.")
-    if any(each.rows for each in tables):
+    if tables:
         console.print(Text(f"\n{growth.LEGEND}", style="dim"))

@@ -222,3 +222,26 @@ def test_sizes_are_shown_in_the_largest_unit_that_divides_them() -> None:
         "16 KiB",
         "1 MiB",
     ]
+
+
+def test_bars_are_as_long_as_the_throughput_where_there_is_room() -> None:
+    records = [*rounds("fast", [10_000] * 5), *rounds("slow", [5_000] * 5)]
+    lines = {line.split()[0]: line for line in shown(records, 140).splitlines() if line.startswith(("fast", "slow"))}
+    assert (lines["fast"].count("█"), lines["slow"].count("█")) == (8, 4)
+    assert "█" not in shown(records, 120)
+
+
+def test_the_terminal_explains_the_verdicts_that_occur() -> None:
+    disturbed = record(number=1, verdicts=(Verdict("disturbed", "…"),))
+    assert "disturbed n/m: so in n of m trials. Something else ran on the CPU" in shown([record(), disturbed])
+    assert "disturbed" not in shown([record()])
+
+
+def test_the_terminal_is_silent_on_growth_of_which_nothing_is_known() -> None:
+    records = [
+        replace(each, point={**each.point, "connections": connections})
+        for connections in (1, 10)
+        for each in rounds("epoll", [10_000] * 5)
+    ]
+    assert "how cost grows" not in shown(records)
+    assert "too few points: 2 (4 needed)" in to_markdown(tabulate(records), {})

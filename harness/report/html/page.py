@@ -15,7 +15,8 @@ from harness.report.html.grids import grids
 from harness.report.html.measures import hover_texts
 from harness.report.html.standings import Standing, headline, standings
 from harness.report.html.traces import series_looks
-from harness.report.html.words import MEANINGS, conditions_words, plotly_text
+from harness.report.html.words import conditions_words, plotly_text
+from harness.report.table import MEANINGS
 from harness.stats import ROUNDS_FOR_INTERVAL
 
 if TYPE_CHECKING:

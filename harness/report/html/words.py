@@ -17,19 +17,6 @@ NOTHING = "\u2013"
 CONDITIONS = ("loop", "message_size", "pipeline_depth", "connections", "idle_connections")
 """Columns that tell the points of a scenario apart, beside its own axes."""
 
-MEANINGS = {
-    "generator-bound": "The load generator was the bottleneck: throughput is a lower bound (≥), no capacity.",
-    "overloaded": "More requests were due than could be sent: latency grows with the length of the trial.",
-    "disturbed": "Something else ran on the CPU of the server or of the generator.",
-    "unsteady": "Throughput changed in the course of the trial.",
-    "errors": "Some requests failed.",
-    "wrong replies": "A reply was not what the scenario demands: the trial does not count.",
-    "crashed": "The server or the generator died: the trial does not count.",
-    "timed out": "No answer in time: the trial does not count.",
-    "refused": "The backend cannot run this point: it was not measured.",
-}
-"""Kind of verdict -> what it means for the numbers."""
-
 
 def known(value: Any) -> bool:  # noqa: ANN401 - whatever a cell of a table holds
     """Whether there is a number."""
