@@ -1,4 +1,7 @@
-"""eventlet: a greenlet per connection on a hub over epoll. Its documentation advises against it for new projects."""
+"""eventlet: a greenlet per connection on a hub over epoll. Its documentation advises against it for new projects.
+
+A greenlet that waits for its peer is interrupted to send unasked, as eventlet.Timeout interrupts it.
+"""
 
 import time
 
@@ -6,13 +9,16 @@ import eventlet
 import eventlet.greenio
 import eventlet.hubs
 
-from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, READ_SIZE, Server, report_session_failure
+from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, Server, report_session_failure
+from scenarios.session import Session
 
 TRAITS = {
     "name": "eventlet",
     "family": "framework",
     "summary": "eventlet's green sockets, a greenlet per connection",
+    "notify": True,
     "requires": ["eventlet"],
+    "options": {"read_size": 65536},
 }
 
 
@@ -25,6 +31,7 @@ def serve(server: Server) -> None:
 def accept(server: Server) -> None:
     """Start a greenlet for each connection."""
     listener = eventlet.greenio.GreenSocket(server.listener)
+    notified: list[Connection] = []
     while True:
         try:
             connection, _address = listener.accept()
@@ -32,38 +39,93 @@ def accept(server: Server) -> None:
             if error.errno in OUT_OF_DESCRIPTORS:
                 eventlet.sleep(ACCEPT_PAUSE_S)
             continue
-        eventlet.spawn_n(serve_one, connection, server)
+        eventlet.spawn_n(serve_one, connection, server, notified)
 
 
-def serve_one(connection: eventlet.greenio.GreenSocket, server: Server) -> None:
+def serve_one(connection: eventlet.greenio.GreenSocket, server: Server, notified: list["Connection"]) -> None:
     """Serve one connection; whatever goes wrong ends it only."""
     try:
         with connection:
-            converse(connection, server)
+            Connection(connection, server.new_session(), notified).carry(server.read_size)
     except OSError:
         return  # the connection broke
     except Exception:
         report_session_failure()
 
 
-def converse(connection: eventlet.greenio.GreenSocket, server: Server) -> None:
-    """Carry one session until its peer has finished and everything owed is sent."""
-    session = server.new_session()
-    ended = False
-    while not ended or session.wake_at is not None:
-        data = None
-        if session.wake_at is None:
-            data = connection.recv(READ_SIZE)
-        elif (remaining_s := session.wake_at - time.monotonic()) > 0:
-            if ended:
-                eventlet.sleep(remaining_s)
+class NotifiedError(Exception):
+    """The session is to be woken: raised in a greenlet that waits for its peer."""
+
+
+class Connection:
+    """One connection, its session and its greenlet."""
+
+    __slots__ = ("all_notified", "greenlet", "notified", "reading", "session", "socket")
+
+    def __init__(
+        self, accepted: eventlet.greenio.GreenSocket, session: Session, all_notified: list["Connection"]
+    ) -> None:
+        self.socket = accepted
+        self.session = session
+        self.greenlet = eventlet.getcurrent()
+        self.all_notified = all_notified
+        self.notified = self.reading = False
+
+    def notify(self) -> None:
+        """Have the session woken, by the hub if its greenlet waits for the peer."""
+        self.notified = True
+        if not self.all_notified:
+            eventlet.hubs.get_hub().schedule_call_global(0, interrupt, self.all_notified)
+        self.all_notified.append(self)
+
+    def carry(self, read_size: int) -> None:
+        """Carry the session until its peer has finished and everything owed is sent."""
+        self.session.opened(self.notify)
+        try:
+            self.converse(read_size)
+        finally:
+            self.reading = False
+            self.session.closed()
+
+    def converse(self, read_size: int) -> None:
+        """Receive and answer."""
+        session, connection, all_notified = self.session, self.socket, self.all_notified
+        data: bytes | None = b""
+        ended = False
+        while not ended or session.wake_at is not None:
+            woken, data = data is None, None
+            if self.notified and not woken:
+                self.notified = False
+            elif session.wake_at is None:
+                self.reading = True
+                if self.notified:
+                    self.notify()  # interrupts recv if it waits: who is notified without end still reads
+                try:
+                    data = connection.recv(read_size)
+                except NotifiedError:
+                    self.notified = False
+                self.reading = False
+            elif (remaining_s := session.wake_at - time.monotonic()) > 0:
+                if ended:
+                    eventlet.sleep(remaining_s)
+                else:
+                    with eventlet.Timeout(remaining_s, False):
+                        data = connection.recv(read_size)
+            if data is None:
+                reply = session.wake()
             else:
-                with eventlet.Timeout(remaining_s, False):
-                    data = connection.recv(READ_SIZE)
-        if data is None:
-            reply = session.wake()
-        else:
-            ended = not data
-            reply = session.receive(data) if data else session.eof()
-        if reply:
-            connection.sendall(reply)
+                ended = not data
+                reply = session.receive(data) if data else session.eof()
+            if reply:
+                connection.sendall(reply)
+            if all_notified:
+                eventlet.sleep(0)  # recv does not switch while there is more to read: the others would not send soon
+
+
+def interrupt(notified: list[Connection]) -> None:
+    """Wake the greenlets that wait for their peers; the others look before they do."""
+    due = notified.copy()
+    notified.clear()
+    for connection in due:
+        if connection.reading and connection.notified:
+            connection.greenlet.throw(NotifiedError)
