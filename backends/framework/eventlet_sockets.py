@@ -10,7 +10,6 @@ import eventlet.greenio
 import eventlet.hubs
 
 from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, Server, report_session_failure
-from scenarios.session import Session
 
 TRAITS = {
     "name": "eventlet",
@@ -31,7 +30,7 @@ def serve(server: Server) -> None:
 def accept(server: Server) -> None:
     """Start a greenlet for each connection."""
     listener = eventlet.greenio.GreenSocket(server.listener)
-    notified: list[Connection] = []
+    notified: list[Waiter] = []
     while True:
         try:
             connection, _address = listener.accept()
@@ -42,11 +41,11 @@ def accept(server: Server) -> None:
         eventlet.spawn_n(serve_one, connection, server, notified)
 
 
-def serve_one(connection: eventlet.greenio.GreenSocket, server: Server, notified: list["Connection"]) -> None:
+def serve_one(connection: eventlet.greenio.GreenSocket, server: Server, notified: list["Waiter"]) -> None:
     """Serve one connection; whatever goes wrong ends it only."""
     try:
         with connection:
-            Connection(connection, server.new_session(), notified).carry(server.read_size)
+            converse(connection, server, notified)
     except OSError:
         return  # the connection broke
     except Exception:
@@ -57,18 +56,14 @@ class NotifiedError(Exception):
     """The session is to be woken: raised in a greenlet that waits for its peer."""
 
 
-class Connection:
-    """One connection, its session and its greenlet."""
+class Waiter:
+    """A greenlet as those who notify its session see it: they interrupt it only where it waits for its peer."""
 
-    __slots__ = ("all_notified", "greenlet", "notified", "reading", "session", "socket")
+    __slots__ = ("all_notified", "greenlet", "notified", "reading")
 
-    def __init__(
-        self, accepted: eventlet.greenio.GreenSocket, session: Session, all_notified: list["Connection"]
-    ) -> None:
-        self.socket = accepted
-        self.session = session
-        self.greenlet = eventlet.getcurrent()
+    def __init__(self, all_notified: list["Waiter"]) -> None:
         self.all_notified = all_notified
+        self.greenlet = eventlet.getcurrent()
         self.notified = self.reading = False
 
     def notify(self) -> None:
@@ -78,33 +73,37 @@ class Connection:
             eventlet.hubs.get_hub().schedule_call_global(0, interrupt, self.all_notified)
         self.all_notified.append(self)
 
-    def carry(self, read_size: int) -> None:
-        """Carry the session until its peer has finished and everything owed is sent."""
-        self.session.opened(self.notify)
-        try:
-            self.converse(read_size)
-        finally:
-            self.reading = False
-            self.session.closed()
 
-    def converse(self, read_size: int) -> None:
-        """Receive and answer."""
-        session, connection, all_notified = self.session, self.socket, self.all_notified
-        data: bytes | None = b""
-        ended = False
+def interrupt(all_notified: list[Waiter]) -> None:
+    """Wake the greenlets that wait for their peers; the others look before they do."""
+    due = all_notified.copy()
+    all_notified.clear()
+    for waiter in due:
+        if waiter.reading and waiter.notified:
+            waiter.greenlet.throw(NotifiedError)
+
+
+def converse(connection: eventlet.greenio.GreenSocket, server: Server, all_notified: list[Waiter]) -> None:
+    """Carry one session until its peer has finished and everything owed is sent."""
+    session, read_size = server.new_session(), server.read_size
+    waiter = Waiter(all_notified)
+    session.opened(waiter.notify)
+    data: bytes | None = b""
+    ended = False
+    try:
         while not ended or session.wake_at is not None:
             woken, data = data is None, None
-            if self.notified and not woken:
-                self.notified = False
+            if waiter.notified and not woken:
+                waiter.notified = False
             elif session.wake_at is None:
-                self.reading = True
-                if self.notified:
-                    self.notify()  # interrupts recv if it waits: who is notified without end still reads
+                waiter.reading = True
+                if waiter.notified:
+                    waiter.notify()  # interrupts recv if it waits: who is notified without end still reads
                 try:
                     data = connection.recv(read_size)
                 except NotifiedError:
-                    self.notified = False
-                self.reading = False
+                    waiter.notified = False
+                waiter.reading = False
             elif (remaining_s := session.wake_at - time.monotonic()) > 0:
                 if ended:
                     eventlet.sleep(remaining_s)
@@ -120,12 +119,6 @@ class Connection:
                 connection.sendall(reply)
             if all_notified:
                 eventlet.sleep(0)  # recv does not switch while there is more to read: the others would not send soon
-
-
-def interrupt(notified: list[Connection]) -> None:
-    """Wake the greenlets that wait for their peers; the others look before they do."""
-    due = notified.copy()
-    notified.clear()
-    for connection in due:
-        if connection.reading and connection.notified:
-            connection.greenlet.throw(NotifiedError)
+    finally:
+        waiter.reading = False
+        session.closed()

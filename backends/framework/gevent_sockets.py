@@ -13,7 +13,6 @@ import gevent.server
 import gevent.socket
 
 from backends.contract import Server, report_session_failure
-from scenarios.session import Session
 
 TRAITS = {
     "name": "gevent",
@@ -27,11 +26,11 @@ TRAITS = {
 
 def serve(server: Server) -> None:
     """Serve until told to stop; the greenlets end with the process."""
-    notified: list[Connection] = []
+    notified: list[Waiter] = []
 
     def serve_one(connection: socket.socket, _address: object) -> None:
         try:
-            Connection(connection, server.new_session(), notified).carry(server.read_size)
+            converse(connection, server, notified)
         except OSError:
             return  # the connection broke
         except Exception:
@@ -47,16 +46,14 @@ class NotifiedError(Exception):
     """The session is to be woken: raised in a greenlet that waits for its peer."""
 
 
-class Connection:
-    """One connection, its session and its greenlet."""
+class Waiter:
+    """A greenlet as those who notify its session see it: they interrupt it only where it waits for its peer."""
 
-    __slots__ = ("all_notified", "greenlet", "notified", "reading", "session", "socket")
+    __slots__ = ("all_notified", "greenlet", "notified", "reading")
 
-    def __init__(self, accepted: socket.socket, session: Session, all_notified: list["Connection"]) -> None:
-        self.socket = accepted
-        self.session = session
-        self.greenlet = gevent.getcurrent()
+    def __init__(self, all_notified: list["Waiter"]) -> None:
         self.all_notified = all_notified
+        self.greenlet = gevent.getcurrent()
         self.notified = self.reading = False
 
     def notify(self) -> None:
@@ -66,34 +63,38 @@ class Connection:
             gevent.get_hub().loop.run_callback(interrupt, self.all_notified)
         self.all_notified.append(self)
 
-    def carry(self, read_size: int) -> None:
-        """Carry the session until its peer has finished and everything owed is sent."""
-        self.session.opened(self.notify)
-        try:
-            self.converse(read_size)
-        finally:
-            self.reading = False
-            self.session.closed()
 
-    def converse(self, read_size: int) -> None:
-        """Receive and answer."""
-        session, all_notified = self.session, self.all_notified
-        recv, sendall, receive = self.socket.recv, self.socket.sendall, session.receive
-        data: bytes | None = b""
-        ended = False
+def interrupt(all_notified: list[Waiter]) -> None:
+    """Wake the greenlets that wait for their peers; the others look before they do."""
+    due = all_notified.copy()
+    all_notified.clear()
+    for waiter in due:
+        if waiter.reading and waiter.notified:
+            waiter.greenlet.throw(NotifiedError)
+
+
+def converse(connection: socket.socket, server: Server, all_notified: list[Waiter]) -> None:
+    """Carry one session until its peer has finished and everything owed is sent."""
+    session, read_size = server.new_session(), server.read_size
+    recv, sendall, receive = connection.recv, connection.sendall, session.receive
+    waiter = Waiter(all_notified)
+    session.opened(waiter.notify)
+    data: bytes | None = b""
+    ended = False
+    try:
         while not ended or session.wake_at is not None:
             woken, data = data is None, None
-            if self.notified and not woken:
-                self.notified = False
+            if waiter.notified and not woken:
+                waiter.notified = False
             elif session.wake_at is None:
-                self.reading = True
-                if self.notified:
-                    self.notify()  # interrupts recv if it waits: who is notified without end still reads
+                waiter.reading = True
+                if waiter.notified:
+                    waiter.notify()  # interrupts recv if it waits: who is notified without end still reads
                 try:
                     data = recv(read_size)
                 except NotifiedError:
-                    self.notified = False
-                self.reading = False
+                    waiter.notified = False
+                waiter.reading = False
             elif (remaining_s := session.wake_at - time.monotonic()) > 0:
                 if ended:
                     gevent.sleep(remaining_s)
@@ -109,12 +110,6 @@ class Connection:
                 sendall(reply)
             if all_notified:
                 gevent.sleep(0)  # recv does not switch while there is more to read: the others would not send soon
-
-
-def interrupt(notified: list[Connection]) -> None:
-    """Wake the greenlets that wait for their peers; the others look before they do."""
-    due = notified.copy()
-    notified.clear()
-    for connection in due:
-        if connection.reading and connection.notified:
-            connection.greenlet.throw(NotifiedError)
+    finally:
+        waiter.reading = False
+        session.closed()
