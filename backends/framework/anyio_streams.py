@@ -49,7 +49,7 @@ async def serve_one(stream: anyio.abc.SocketStream, server: Server, tasks: anyio
     """Serve one connection; whatever goes wrong ends it only."""
     try:
         async with stream:
-            await Connection(stream, server.new_session(), tasks).carry()
+            await Connection(stream, server.new_session(), tasks).converse()
     except BROKEN:
         return
     except Exception:
@@ -95,43 +95,39 @@ class Connection:
             report_session_failure()
             await anyio.aclose_forcefully(self.stream)
 
-    async def carry(self) -> None:
+    async def converse(self) -> None:
         """Carry the session until its peer has finished and everything owed is sent."""
-        self.session.opened(self.notify)
+        session, stream = self.session, self.stream
+        ended = False
+        session.opened(self.notify)
         try:
-            await self.converse()
+            while not ended or session.wake_at is not None:
+                data: bytes | None = None
+                try:
+                    if session.wake_at is None:
+                        data = await stream.receive(READ_SIZE)
+                    elif (remaining_s := session.wake_at - time.monotonic()) > 0:
+                        with anyio.move_on_after(remaining_s):
+                            data = await (anyio.sleep_forever() if ended else stream.receive(READ_SIZE))
+                except anyio.EndOfStream:
+                    data = b""
+                if data is None:
+                    reply = session.wake()
+                else:
+                    ended = not data
+                    reply = session.receive(data) if data else session.eof()
+                if reply and self.sending:
+                    async with self.lock:
+                        await stream.send(reply)
+                elif reply:
+                    self.sending = True
+                    await stream.send(reply)
+                    self.sending = False
+                    if self.notified:
+                        self.notify()
             if self.sending:
                 async with self.lock:  # after what is being sent
                     self.open = False
         finally:
             self.open = False
-            self.session.closed()
-
-    async def converse(self) -> None:
-        """Receive and answer."""
-        session, stream = self.session, self.stream
-        ended = False
-        while not ended or session.wake_at is not None:
-            data: bytes | None = None
-            try:
-                if session.wake_at is None:
-                    data = await stream.receive(READ_SIZE)
-                elif (remaining_s := session.wake_at - time.monotonic()) > 0:
-                    with anyio.move_on_after(remaining_s):
-                        data = await (anyio.sleep_forever() if ended else stream.receive(READ_SIZE))
-            except anyio.EndOfStream:
-                data = b""
-            if data is None:
-                reply = session.wake()
-            else:
-                ended = not data
-                reply = session.receive(data) if data else session.eof()
-            if reply and self.sending:
-                async with self.lock:
-                    await stream.send(reply)
-            elif reply:
-                self.sending = True
-                await stream.send(reply)
-                self.sending = False
-                if self.notified:
-                    self.notify()
+            session.closed()

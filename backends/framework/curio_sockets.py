@@ -49,7 +49,7 @@ async def serve_one(connection: curio.io.Socket, server: Server, notified: list[
     """Serve one connection; whatever goes wrong ends it only."""
     try:
         async with connection:
-            await Connection(connection, server.new_session(), notified).carry(server.read_size)
+            await Connection(connection, server.new_session(), notified).converse(server.read_size)
     except OSError:
         return  # the connection broke
     except Exception:
@@ -99,51 +99,47 @@ class Connection:
             report_session_failure()
             await self.reader.cancel(blocking=False)
 
-    async def carry(self, read_size: int) -> None:
+    async def converse(self, read_size: int) -> None:
         """Carry the session until its peer has finished and everything owed is sent."""
+        session, connection, all_notified = self.session, self.socket, self.all_notified
+        ended = False
         self.reader = await curio.current_task()
-        self.session.opened(self.notify)
+        session.opened(self.notify)
         try:
-            await self.converse(read_size)
+            while not ended or session.wake_at is not None:
+                data = None
+                if session.wake_at is None:
+                    data = await connection.recv(read_size)
+                elif (remaining_s := session.wake_at - time.monotonic()) > 0:
+                    waiting = curio.sleep(2 * remaining_s) if ended else connection.recv(read_size)
+                    data = await curio.ignore_after(remaining_s, waiting)
+                if data is None:
+                    reply = session.wake()
+                else:
+                    ended = not data
+                    reply = session.receive(data) if data else session.eof()
+                if all_notified or self.sending:
+                    await start_senders(all_notified)
+                    if reply:
+                        async with self.lock:
+                            await connection.sendall(reply)
+                    await curio.sleep(0)  # let them begin: recv does not wait while there is more to read
+                elif reply:
+                    self.sending = True
+                    await connection.sendall(reply)
+                    self.sending = False
+                    if self.notified:
+                        self.notify()
+                        await start_senders(all_notified)
             if self.sending:
                 async with self.lock:  # after what is being sent
                     self.open = False
         finally:
             self.open = False
-            self.session.closed()
+            session.closed()
             await start_senders(self.all_notified)
             if self.sender is not None:
                 await self.sender.cancel()
-
-    async def converse(self, read_size: int) -> None:
-        """Receive and answer."""
-        session, connection, all_notified = self.session, self.socket, self.all_notified
-        ended = False
-        while not ended or session.wake_at is not None:
-            data = None
-            if session.wake_at is None:
-                data = await connection.recv(read_size)
-            elif (remaining_s := session.wake_at - time.monotonic()) > 0:
-                waiting = curio.sleep(2 * remaining_s) if ended else connection.recv(read_size)
-                data = await curio.ignore_after(remaining_s, waiting)
-            if data is None:
-                reply = session.wake()
-            else:
-                ended = not data
-                reply = session.receive(data) if data else session.eof()
-            if all_notified:
-                await start_senders(all_notified)
-                await curio.sleep(0)  # recv does not wait while there is more to read: the others have to begin
-            if reply and self.sending:
-                async with self.lock:
-                    await connection.sendall(reply)
-            elif reply:
-                self.sending = True
-                await connection.sendall(reply)
-                self.sending = False
-                if self.notified:
-                    self.notify()
-                    await start_senders(all_notified)
 
 
 async def start_senders(notified: list[Connection]) -> None:

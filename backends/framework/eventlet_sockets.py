@@ -118,7 +118,7 @@ def converse(connection: eventlet.greenio.GreenSocket, server: Server, all_notif
             if reply:
                 connection.sendall(reply)
             if all_notified:
-                eventlet.sleep(0)  # recv does not switch while there is more to read: the others would not send soon
+                eventlet.sleep(0)  # let them begin: recv does not switch while there is more to read
     finally:
         waiter.reading = False
         session.closed()

@@ -109,7 +109,7 @@ def converse(connection: socket.socket, server: Server, all_notified: list[Waite
             if reply:
                 sendall(reply)
             if all_notified:
-                gevent.sleep(0)  # recv does not switch while there is more to read: the others would not send soon
+                gevent.sleep(0)  # let them begin: recv does not switch while there is more to read
     finally:
         waiter.reading = False
         session.closed()

@@ -60,7 +60,7 @@ class Acceptor(TCPServer):
     async def handle_stream(self, stream: IOStream, address: tuple[str, int]) -> None:  # noqa: ARG002
         """Serve one connection; whatever goes wrong ends it only."""
         try:
-            await Connection(stream, self._server.new_session(), self._sending).carry(self._server.read_size)
+            await Connection(stream, self._server.new_session(), self._sending).converse(self._server.read_size)
         except (StreamClosedError, OSError):
             pass  # the peer is gone
         except Exception:
@@ -102,30 +102,25 @@ class Connection:
             report_session_failure()
             self.stream.close()
 
-    async def carry(self, read_size: int) -> None:
-        """Carry the session until the stream is closed."""
-        self.session.opened(self.notify)
-        try:
-            await self.converse(read_size)
-        finally:
-            self.stream.close()
-            self.session.closed()
-
     async def converse(self, read_size: int) -> None:
-        """Receive and answer."""
+        """Carry the session until the stream is closed."""
         session, stream, all_sending = self.session, self.stream, self.all_sending
-        while True:
-            reading = asyncio.ensure_future(stream.read_bytes(read_size, partial=True))
-            while session.wake_at is not None and not reading.done():
-                remaining_s = session.wake_at - time.monotonic()
-                if remaining_s > 0:
-                    await asyncio.wait([reading], timeout=remaining_s)
-                else:
+        session.opened(self.notify)
+        try:
+            while True:
+                reading = asyncio.ensure_future(stream.read_bytes(read_size, partial=True))
+                while session.wake_at is not None and not reading.done():
+                    remaining_s = session.wake_at - time.monotonic()
+                    if remaining_s > 0:
+                        await asyncio.wait([reading], timeout=remaining_s)
+                    else:
+                        await stream.write(session.wake())
+                if session.wake_at is not None and session.wake_at <= time.monotonic():
                     await stream.write(session.wake())
-            if session.wake_at is not None and session.wake_at <= time.monotonic():
-                await stream.write(session.wake())
-            reply = session.receive(await reading)
-            if reply:
-                await stream.write(reply)
-            if all_sending:
-                await asyncio.sleep(0)  # while there is more to read, reading does not wait: the others have to begin
+                reply = session.receive(await reading)
+                if reply:
+                    await stream.write(reply)
+                if all_sending:
+                    await asyncio.sleep(0)  # let them begin: reading does not wait while there is more to read
+        finally:
+            session.closed()

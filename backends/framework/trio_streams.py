@@ -30,7 +30,7 @@ async def run(server: Server) -> None:
 
     async def serve_one(stream: trio.SocketStream) -> None:
         try:
-            await Connection(stream, server.new_session(), nursery).carry(server.read_size)
+            await Connection(stream, server.new_session(), nursery).converse(server.read_size)
         except BROKEN:
             return
         except Exception:
@@ -82,41 +82,37 @@ class Connection:
             report_session_failure()
             await trio.aclose_forcefully(self.stream)
 
-    async def carry(self, read_size: int) -> None:
+    async def converse(self, read_size: int) -> None:
         """Carry the session until its peer has finished and everything owed is sent."""
-        self.session.opened(self.notify)
+        session = self.session
+        receive_some, send_all, receive = self.stream.receive_some, self.stream.send_all, session.receive
+        ended = False
+        session.opened(self.notify)
         try:
-            await self.converse(read_size)
+            while not ended or session.wake_at is not None:
+                data: bytes | bytearray | None = None
+                if session.wake_at is None:
+                    data = await receive_some(read_size)
+                else:
+                    with trio.move_on_after(max(0.0, session.wake_at - time.monotonic())):
+                        data = await (trio.sleep_forever() if ended else receive_some(read_size))
+                if data is None:
+                    reply = session.wake()
+                else:
+                    ended = not data
+                    reply = receive(bytes(data)) if data else session.eof()
+                if reply and self.sending:
+                    async with self.lock:
+                        await send_all(reply)
+                elif reply:
+                    self.sending = True
+                    await send_all(reply)
+                    self.sending = False
+                    if self.notified:
+                        self.notify()
             if self.sending:
                 async with self.lock:  # after what is being sent
                     self.open = False
         finally:
             self.open = False
-            self.session.closed()
-
-    async def converse(self, read_size: int) -> None:
-        """Receive and answer."""
-        session = self.session
-        receive_some, send_all, receive = self.stream.receive_some, self.stream.send_all, session.receive
-        ended = False
-        while not ended or session.wake_at is not None:
-            data: bytes | bytearray | None = None
-            if session.wake_at is None:
-                data = await receive_some(read_size)
-            else:
-                with trio.move_on_after(max(0.0, session.wake_at - time.monotonic())):
-                    data = await (trio.sleep_forever() if ended else receive_some(read_size))
-            if data is None:
-                reply = session.wake()
-            else:
-                ended = not data
-                reply = receive(bytes(data)) if data else session.eof()
-            if reply and self.sending:
-                async with self.lock:
-                    await send_all(reply)
-            elif reply:
-                self.sending = True
-                await send_all(reply)
-                self.sending = False
-                if self.notified:
-                    self.notify()
+            session.closed()
