@@ -18,6 +18,7 @@ TRAITS = {
     "family": "blocking",
     "summary": "a process per connection that waits in recv and send",
     "platforms": ["linux", "darwin"],
+    "options": {"read_size": 65536},
 }
 
 REAP_MS = 100

@@ -19,7 +19,7 @@ TRAITS = {
     "summary": "processes forked beforehand share the listener, each serves one connection after the other",
     "platforms": ["linux", "darwin"],
     "max_connections": 128,
-    "options": {"processes": 128},
+    "options": {"processes": 128, "read_size": 65536},
 }
 
 

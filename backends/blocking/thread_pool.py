@@ -18,7 +18,7 @@ TRAITS = {
     "notify": True,
     "platforms": ["linux", "darwin"],
     "max_connections": 1024,
-    "options": {"threads": 1024},
+    "options": {"threads": 1024, "read_size": 65536},
 }
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 
 from backends.blocking.many_threads import prepare_for_many_threads
-from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, READ_SIZE, Server, report_session_failure
+from backends.contract import ACCEPT_PAUSE_S, OUT_OF_DESCRIPTORS, Server, report_session_failure
 from scenarios.session import Session
 
 TRAITS = {
@@ -22,6 +22,7 @@ TRAITS = {
     "summary": "a thread per connection that waits in recv and send",
     "notify": True,
     "platforms": ["linux", "darwin"],
+    "options": {"read_size": 65536},
 }
 
 
@@ -67,7 +68,7 @@ def start_thread(connection: socket.socket, server: Server, live: set[socket.soc
 def run(connection: socket.socket, server: Server, live: set[socket.socket]) -> None:
     """Serve one connection from its first byte to its close."""
     try:
-        Connection(connection, server.new_session()).carry()
+        Connection(connection, server.new_session(), server.read_size).carry()
     except ConnectionLostError:
         pass
     except Exception:
@@ -89,11 +90,12 @@ class Connection:
     left to a new thread, which may wait for it.
     """
 
-    __slots__ = ("closed", "notified", "session", "socket", "turn")
+    __slots__ = ("closed", "notified", "read_size", "session", "socket", "turn")
 
-    def __init__(self, accepted: socket.socket, session: Session) -> None:
+    def __init__(self, accepted: socket.socket, session: Session, read_size: int) -> None:
         self.socket = accepted
         self.session = session
+        self.read_size = read_size
         self.turn = threading.Lock()
         self.notified = self.closed = False
 
@@ -115,7 +117,7 @@ class Connection:
     def converse(self) -> None:
         """Receive and answer, in the connection's own thread."""
         session, turn = self.session, self.turn
-        recv, sendall, receive = self.socket.recv, self.socket.sendall, session.receive
+        recv, sendall, receive, read_size = self.socket.recv, self.socket.sendall, session.receive, self.read_size
         ended = False
         while True:
             data = None
@@ -123,7 +125,7 @@ class Connection:
                 if ended:
                     return
                 try:
-                    data = recv(READ_SIZE)
+                    data = recv(read_size)
                 except OSError as error:
                     raise ConnectionLostError from error
                 ended = not data

@@ -18,6 +18,7 @@ TRAITS = {
     "summary": "io_uring: requests in shared memory, multishot receives into provided buffers",
     "notify": True,
     "platforms": ["linux"],
+    "options": {"read_size": 65536},
 }
 
 AGAIN = (-errno.ENOBUFS, -errno.ECANCELED)
@@ -34,7 +35,7 @@ class Proactor:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.ring = Ring()
+        self.ring = Ring(server.read_size)
         self.handlers: dict[int, Callable[[int, int], None]] = {}
         self.connections: set[Connection] = set()
         self.answering: list[Connection] = []

@@ -14,8 +14,6 @@ import mmap
 import os
 import struct
 
-from backends.contract import READ_SIZE
-
 SETUP, ENTER, REGISTER = 425, 426, 427
 """Numbers of the system calls, on every architecture but alpha."""
 
@@ -46,7 +44,7 @@ HAS_BUFFER, MORE, BUFFER_MORE, BUFFER_SHIFT = 1, 2, 16, 16
 
 SQ_ENTRIES, CQ_ENTRIES = 1024, 8192
 BUFFERS = 32
-"""Buffers of READ_SIZE bytes that all connections share: what can be received in one turn, 2 MiB."""
+"""Buffers that all connections share; together they hold what can be received in one turn."""
 
 COPIED_BYTES = 16 * 1024
 """Data up to this size is copied for the kernel, larger data is pinned; the copy costs less there."""
@@ -60,9 +58,13 @@ class Ring:
     """Queues requests, submits them when it waits, and returns what is completed.
 
     Every request carries a token, a number that its completions bring back; 0 is for those that nobody waits for.
+
+    Args:
+        buffer_size: Bytes of each buffer, so what one receive brings at most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffer_size: int) -> None:
+        self._buffer_size = buffer_size
         # Declared argument types would make each call 0.7 us slower: numbers go as they are, addresses as c_void_p.
         self._call = ctypes.CDLL(None, use_errno=True).syscall
         parameters = (ctypes.c_uint32 * 30)(0, CQ_ENTRIES, SETUP_FLAGS)
@@ -104,9 +106,9 @@ class Ring:
 
     def _provide_buffers(self) -> None:
         """Register a ring of buffers: the kernel takes one when there is something to put in."""
-        self._memory = anonymous(BUFFERS * READ_SIZE)
+        self._memory = anonymous(BUFFERS * self._buffer_size)
         self._memory_at = address_of(self._memory)
-        self._filled = [number * READ_SIZE for number in range(BUFFERS)]
+        self._filled = [number * self._buffer_size for number in range(BUFFERS)]
         self._buffer_ring = anonymous(mmap.PAGESIZE)
         self._buffer_tail = memoryview(self._buffer_ring).cast("H")
         self._provided = 0
@@ -118,10 +120,10 @@ class Ring:
             self._provide(number)
 
     def _provide(self, number: int) -> None:
-        self._filled[number] = start = number * READ_SIZE
+        self._filled[number] = start = number * self._buffer_size
         # The last two bytes of the first entry are the ring's tail, so those of an entry are never written.
         at = self._provided % BUFFERS * 16
-        BUFFER.pack_into(self._buffer_ring, at, self._memory_at + start, READ_SIZE, number)
+        BUFFER.pack_into(self._buffer_ring, at, self._memory_at + start, self._buffer_size, number)
         self._provided += 1
         self._buffer_tail[7] = self._provided & 0xFFFF
 

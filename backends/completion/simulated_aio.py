@@ -22,7 +22,6 @@ from backends.completion.blocking_pool import Pool
 from backends.contract import (
     ACCEPT_PAUSE_S,
     OUT_OF_DESCRIPTORS,
-    READ_SIZE,
     Server,
     report_session_failure,
     wait_readable,
@@ -36,6 +35,7 @@ TRAITS = {
     "notify": True,
     "platforms": ["linux", "darwin"],
     "max_connections": 16384,
+    "options": {"read_size": 65536},
 }
 
 MAX_CONNECTIONS: int = TRAITS["max_connections"]  # type: ignore[assignment]
@@ -133,6 +133,7 @@ class Connection:
         "ended",
         "notified",
         "proactor",
+        "read_size",
         "receive",
         "receiving",
         "recv",
@@ -149,6 +150,7 @@ class Connection:
         self.proactor, self.socket, self.session = proactor, connected, session
         self.submit, self.receive = proactor.pool.submit, session.receive
         self.recv, self.sendall = connected.recv, connected.sendall
+        self.read_size = proactor.server.read_size
         self.receiving = self.sending = self.ended = self.closed = self.notified = False
         self.unsent = b""
         self.timer_at: float | None = None
@@ -169,7 +171,7 @@ class Connection:
                 self.close()
         elif not self.receiving:
             self.receiving = True
-            self.submit(self.recv, READ_SIZE, self.received)
+            self.submit(self.recv, self.read_size, self.received)
 
     def received(self, result: bytes | OSError) -> None:
         """Answer the bytes of the peer, or their end."""

@@ -1,13 +1,14 @@
 """asyncio's BufferedProtocol: the same callbacks, but the protocol lends the loop a buffer to receive into.
 
 Plain Protocol has the loop allocate 256 KiB for every read and shrink it to what came; glibc's malloc maps and unmaps
-memory for that each time, which costs more than the read itself. Here one buffer of `READ_SIZE` serves all connections,
+memory for that each time, which costs more than the read itself. Here one buffer serves all connections,
 because what it holds is copied out before the loop turns to the next.
 """
 
 import asyncio
+import functools
 
-from backends.contract import READ_SIZE, Server
+from backends.contract import Server
 from backends.framework.asyncio_protocol import Connection, serve_on
 
 TRAITS = {
@@ -15,25 +16,38 @@ TRAITS = {
     "family": "framework",
     "summary": "asyncio's BufferedProtocol callbacks on the default event loop",
     "notify": True,
+    "options": {"read_size": 65536},
 }
-
-BUFFER = memoryview(bytearray(READ_SIZE))
 
 
 class BufferedConnection(Connection, asyncio.BufferedProtocol):
-    """Carries one session."""
+    """Carries one session.
 
-    __slots__ = ()
+    Args:
+        buffer: What all connections receive into.
+        loop: The event loop.
+        server: What `serve` was handed.
+        live: The connections there are.
+    """
+
+    __slots__ = ("buffer",)
+
+    def __init__(
+        self, buffer: memoryview, loop: asyncio.AbstractEventLoop, server: Server, live: set[Connection]
+    ) -> None:
+        super().__init__(loop, server, live)
+        self.buffer = buffer
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Lend the buffer."""
-        return BUFFER
+        return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Answer the bytes that came."""
-        self.data_received(bytes(BUFFER[:nbytes]))
+        self.data_received(bytes(self.buffer[:nbytes]))
 
 
 def serve(server: Server) -> None:
     """Serve on asyncio's own loop until told to stop."""
-    serve_on(asyncio.new_event_loop(), server, BufferedConnection)
+    buffer = memoryview(bytearray(server.read_size))
+    serve_on(asyncio.new_event_loop(), server, functools.partial(BufferedConnection, buffer))

@@ -27,16 +27,18 @@ def serve(server: Server) -> None:
 
 
 def serve_on(
-    loop: asyncio.AbstractEventLoop, server: Server, connection_type: "type[Connection] | None" = None
+    loop: asyncio.AbstractEventLoop,
+    server: Server,
+    connect: "Callable[[asyncio.AbstractEventLoop, Server, set[Connection]], Connection] | None" = None,
 ) -> None:
     """Serve on this loop until told to stop, then break the connections and close the loop.
 
     Args:
         loop: A new event loop.
         server: What `serve` was handed.
-        connection_type: The protocol of a connection; `Connection` if None.
+        connect: Makes the protocol of a connection; `Connection` if None.
     """
-    connect = connection_type or Connection
+    connect = connect or Connection
     loop.set_exception_handler(report)
     live: set[Connection] = set()
     # The loop closes the socket it listens on, so it is given a duplicate; it calls listen(2) again, so the backlog is

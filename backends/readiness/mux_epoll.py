@@ -11,6 +11,7 @@ TRAITS = {
     "summary": "epoll, level-triggered; the kernel keeps the interest list",
     "notify": True,
     "platforms": ["linux"],
+    "options": {"read_size": 65536},
 }
 
 

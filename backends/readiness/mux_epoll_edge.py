@@ -11,6 +11,7 @@ TRAITS = {
     "summary": "epoll, edge-triggered; every socket is drained until EAGAIN",
     "notify": True,
     "platforms": ["linux"],
+    "options": {"read_size": 65536},
 }
 
 

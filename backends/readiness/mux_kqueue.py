@@ -12,6 +12,7 @@ TRAITS = {
     "summary": "kqueue, level-triggered; the kernel keeps a filter for each event",
     "notify": True,
     "platforms": ["darwin", "freebsd", "openbsd", "netbsd"],
+    "options": {"read_size": 65536},
 }
 
 KERNEL: Any = select

@@ -11,6 +11,7 @@ TRAITS = {
     "summary": "poll; every wait hands over the whole interest list",
     "notify": True,
     "platforms": ["linux", "darwin"],
+    "options": {"read_size": 65536},
 }
 
 

@@ -11,6 +11,7 @@ TRAITS = {
     "summary": "select; every wait scans bit sets of at most 1,024 descriptors",
     "notify": True,
     "max_descriptors": 1024,
+    "options": {"read_size": 65536},
 }
 
 FD_SETSIZE = 1024

@@ -10,6 +10,7 @@ TRAITS = {
     "family": "readiness",
     "summary": "the standard library's DefaultSelector, which asyncio waits with",
     "notify": True,
+    "options": {"read_size": 65536},
 }
 
 FROM_SELECTORS = {

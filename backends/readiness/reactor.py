@@ -15,7 +15,6 @@ from typing import Protocol
 from backends.contract import (
     ACCEPT_PAUSE_S,
     OUT_OF_DESCRIPTORS,
-    READ_SIZE,
     Server,
     is_readable,
     report_session_failure,
@@ -77,6 +76,7 @@ class Connection:
         "_on_readable",
         "_open",
         "_reactor",
+        "_read_size",
         "_receive",
         "_recv",
         "_send",
@@ -92,6 +92,7 @@ class Connection:
         self._reactor = reactor
         self._socket = accepted
         self._recv = accepted.recv
+        self._read_size = reactor.read_size
         self._send = accepted.send
         self._session = reactor.new_session()
         self._receive = self._session.receive
@@ -122,7 +123,7 @@ class Connection:
     def _read(self, _events: int) -> bool:
         """Read once and answer; return whether there may be more to read."""
         try:
-            data = self._recv(READ_SIZE)
+            data = self._recv(self._read_size)
         except BlockingIOError:
             return False
         except OSError:
@@ -237,12 +238,14 @@ class Reactor:
     Attributes:
         multiplexer: Who waits.
         new_session: Makes the session of a new connection.
+        read_size: Bytes to ask for by one read.
         notified: Connections whose sessions are to be woken at the end of this turn.
     """
 
     def __init__(self, server: Server, multiplexer: Multiplexer) -> None:
         self.multiplexer = multiplexer
         self.new_session = server.new_session
+        self.read_size = server.read_size
         self.notified: list[Connection] = []
         self._listener = server.listener
         self._stop_fd = server.stop_fd

@@ -17,6 +17,7 @@ TRAITS = {
         "waiting-for-a-reader-without-spinning": "it spins: that is what it shows",
         "descriptors-run-out": "it spins: that is what it shows",
     },
+    "options": {"read_size": 65536},
 }
 
 
