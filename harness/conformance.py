@@ -9,8 +9,8 @@ import contextlib
 import random
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -23,7 +23,22 @@ from harness.notification import (
     notified_while_silent,
     sessions_know_that_they_are_closed,
 )
-from harness.peer import MEMORY_BYTES, PATIENCE_S, PEER_BUFFER_BYTES, CheckFailedError, Peer, memory_of
+from harness.option_checks import (
+    BACKLOG,
+    READ_SIZE,
+    TOO_MANY,
+    as_many_peers_wait_as_it_is_told,
+    reads_as_much_as_it_is_told,
+)
+from harness.peer import (
+    MEMORY_BYTES,
+    PATIENCE_S,
+    PEER_BUFFER_BYTES,
+    CheckFailedError,
+    CheckSkippedError,
+    Peer,
+    memory_of,
+)
 from harness.process import ChildFailedError, ServerProcess
 from harness.servers import start_server
 from scenarios.exchanges.conformance import flood
@@ -47,10 +62,6 @@ SPARE_THREADS = 10
 """What a runtime may add of its own to the threads of the first connections."""
 
 
-class CheckSkippedError(Exception):
-    """A check does not apply, with the reason."""
-
-
 @dataclass(frozen=True, slots=True)
 class Check:
     """One demand of the contract.
@@ -61,6 +72,7 @@ class Check:
         send_buffer_bytes: SO_SNDBUF of the listener; None leaves the system's. An external server makes its own.
         exchange: What the server runs.
         notify: Whether it is about notification, which a backend need not have.
+        options: Settings of the server, which a backend need not have.
         by_echo: Whether it sends no commands, so that any server of the exchange "echo" can be checked.
     """
 
@@ -69,6 +81,7 @@ class Check:
     send_buffer_bytes: int | None = None
     exchange: str = "conformance"
     notify: bool = False
+    options: Mapping[str, int] = field(default_factory=dict)
     by_echo: bool = False
 
     @property
@@ -98,7 +111,8 @@ def run_check(check: Check, backend: Backend, log: Path, python: str = sys.execu
     """
     refuse_inapplicable(check, backend)
     exchange = check.exchange if backend.program is None else "echo"
-    with start_server(backend, exchange, log, python=python, sndbuf=check.send_buffer_bytes) as server:
+    settings = {"python": python, "sndbuf": check.send_buffer_bytes, "options": check.options}
+    with start_server(backend, exchange, log, **settings) as server:
         try:
             check.run(server)
         except CheckFailedError as failure:
@@ -136,6 +150,9 @@ def refuse_inapplicable(check: Check, backend: Backend) -> None:
         raise CheckSkippedError(f"speaks the exchange {check.exchange}; the backend declares exchanges {served}")
     if check.notify and not traits.notify:
         raise CheckSkippedError("is about sessions that send unasked; the backend does not declare notify")
+    for option in check.options:
+        if option not in traits.options:
+            raise CheckSkippedError(f"is about option {option}; the backend does not declare it")
     if check.name in traits.faults:
         raise CheckSkippedError(f"a known fault: {traits.faults[check.name]}")
     if traits.max_connections is not None and traits.max_connections < check.connections:
@@ -601,6 +618,8 @@ CHECKS = (
     ),
     Check(notified_peers_that_break, connections=5, exchange="broadcast", notify=True),
     Check(sessions_know_that_they_are_closed, connections=11, notify=True),
+    Check(reads_as_much_as_it_is_told, options={"read_size": READ_SIZE}),
+    Check(as_many_peers_wait_as_it_is_told, connections=TOO_MANY, options={"backlog": BACKLOG}),
     Check(descriptors_run_out, connections=40, by_echo=True),
     Check(stop_with_open_connections, connections=3),
     Check(stop_with_a_peer_that_never_reads, send_buffer_bytes=SMALL_BUFFER_BYTES),

@@ -31,6 +31,10 @@ class CheckFailedError(Exception):
     """A server did not do what the contract says, in words."""
 
 
+class CheckSkippedError(Exception):
+    """A check does not apply, with the reason."""
+
+
 class Peer:
     """One connection to a server. Every method raises `CheckFailedError` where the server breaks it or keeps silent.
 

@@ -8,6 +8,7 @@ A line is echoed once its newline has come. A line that begins with `COMMAND` is
     raise               raise at once
     raise-late MS       raise when woken, after so many milliseconds
     raise-at-end        raise when the peer has finished sending
+    largest             reply the size of the largest piece that the session was handed so far, in bytes
     count               reply how many sessions were told that their connection is open, and not yet that it is closed
 
 An unfinished last line is echoed at the end as it is.
@@ -46,7 +47,7 @@ class ConformanceSession(Session):
     told_open: ClassVar[set["ConformanceSession"]] = set()
     """Those of this process, for the command count."""
 
-    __slots__ = ("clock", "due", "farewell", "number", "raises_at_end", "unfinished", "wake_at")
+    __slots__ = ("clock", "due", "farewell", "largest", "number", "raises_at_end", "unfinished", "wake_at")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -54,6 +55,7 @@ class ConformanceSession(Session):
         self.unfinished = b""
         self.farewell = b""
         self.raises_at_end = False
+        self.largest = 0
         self.due: list[tuple[float, int, bytes | None]] = []
         self.number = 0
 
@@ -71,6 +73,7 @@ class ConformanceSession(Session):
         Raises:
             CommandError: A command asked for it.
         """
+        self.largest = max(self.largest, len(data))
         head, newline, tail = data.rpartition(b"\n")
         if not newline:
             self.unfinished += data
@@ -97,6 +100,8 @@ class ConformanceSession(Session):
             self.schedule(float(rest), None)
         elif verb == "flood":
             return flood(int(rest)) + b"\n"
+        elif verb == "largest":
+            return b"%d\n" % self.largest
         elif verb == "count":
             return b"%d\n" % len(self.told_open)
         elif verb == "farewell":

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from backends.contract import ACCEPT_PAUSE_S, READ_SIZE, Server, report_session_failure
+from backends.contract import ACCEPT_PAUSE_S, Server, report_session_failure
 from scenarios.exchanges.broadcast import TooSlowError
 from scenarios.session import Session
 
@@ -84,7 +84,7 @@ class Threads:
             if self.time_to_wake(connection, session):
                 self.send(connection, session.wake())
                 continue
-            data = connection.recv(READ_SIZE)
+            data = self.read(connection)
             if not data:
                 break
             with turn:
@@ -93,6 +93,9 @@ class Threads:
         while self.more_to_come(session):
             time.sleep(max(0, session.wake_at - time.monotonic()))
             self.send(connection, session.wake())
+
+    def read(self, connection: socket.socket) -> bytes:
+        return connection.recv(self.server.read_size)
 
     def time_to_wake(self, connection: socket.socket, session: Session) -> bool:
         if session.wake_at is None:

@@ -7,7 +7,13 @@ class Bad(Threads):
     pass
 
 
-TRAITS = {"name": "none", "family": "blocking", "summary": "is a proper backend", "notify": True}
+TRAITS = {
+    "name": "none",
+    "family": "blocking",
+    "summary": "is a proper backend",
+    "notify": True,
+    "options": {"read_size": 65536},
+}
 
 
 def serve(server):

@@ -10,6 +10,7 @@ import pytest
 
 import harness.conformance
 import harness.notification
+import harness.option_checks
 import harness.peer
 from backends.find import read_backend
 from harness.conformance import CHECKS, Check, CheckFailedError, CheckSkippedError, run_check
@@ -76,6 +77,8 @@ FAILS = {
     "keeps_failed_sessions": {"raising-session", "session-that-raises-at-the-end", "session-that-raises-when-woken"},
     "leaks_descriptors": {"descriptors-run-out", "no-leaks"},
     "leaks_threads": {"no-leaks"},
+    "listens_as_it_likes": {"as-many-peers-wait-as-it-is-told"},
+    "reads_as_much_as_it_likes": {"reads-as-much-as-it-is-told"},
     "replies_early": {"late-reply"},
     "serves_a_hundred": {"a-thousand-half-open-connections", "many-connections"},
     "sleeps_for_all": {"late-replies-hold-up-nobody"},
@@ -94,7 +97,7 @@ FAILS = {
 @pytest.fixture(autouse=True)
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failing takes as long as the checks are patient."""
-    for module in (harness.peer, harness.conformance, harness.notification):
+    for module in (harness.peer, harness.conformance, harness.notification, harness.option_checks):
         monkeypatch.setattr(module, "PATIENCE_S", 2.0)
     monkeypatch.setattr(harness.peer, "STUCK_S", 0.6)
 
@@ -144,6 +147,13 @@ def test_a_check_of_notification_is_skipped_for_a_backend_without_it(tmp_path: P
     silent = next(check for check in CHECKS if check.name == "notified-while-silent")
     with pytest.raises(CheckSkippedError, match="does not declare notify"):
         run_check(silent, without, tmp_path / "server.log")
+
+
+def test_a_check_of_an_option_is_skipped_for_a_backend_without_it(tmp_path: Path) -> None:
+    backend = read_backend(FOLDER / "ignores_stop.py")
+    (reads,) = (check for check in CHECKS if check.name == "reads-as-much-as-it-is-told")
+    with pytest.raises(CheckSkippedError, match="is about option read_size; the backend does not declare it"):
+        run_check(reads, backend, tmp_path / "server.log")
 
 
 def test_check_beyond_a_declared_limit_is_skipped_with_the_limit_named(tmp_path: Path) -> None:
