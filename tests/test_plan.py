@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from backends.contract import Traits
-from backends.find import Backend
+from backends.find import Backend, find_backends
 from harness.launch import prepare
-from harness.plan import Candidate, PlanError, choose_backends, choose_forms, make_plan
+from harness.machine import most_waiting
+from harness.plan import MOST_READ, Candidate, PlanError, choose_backends, choose_forms, make_plan
 from harness.scenario import Load, Scenario, ServiceConditions
 
 MINE = 'TRAITS = {"name": "mine", "family": "readiness", "summary": "s"}\ndef serve(server): ...\n'
@@ -180,3 +181,28 @@ def test_another_interpreter_is_part_of_what_a_backend_is_called() -> None:
 def test_an_option_that_cannot_be_is_refused_in_words(name: str, text: str, words: str) -> None:
     with pytest.raises(PlanError, match=words):
         choose_forms([candidate(options={"pool": 8})], [1], {name: [text]})  # type: ignore[arg-type]
+
+
+COMMON = {"backlog": 4096, "read_size": 65536}
+
+
+@pytest.mark.parametrize("name", COMMON)
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("0", "is 0, must be 1 to"), ("-1", "is -1, must be 1 to"), ("1000000000", "must be 1 to"), ("x", "is no int")],
+)
+def test_a_read_size_or_backlog_that_cannot_be_is_refused_in_one_line(name: str, text: str, words: str) -> None:
+    with pytest.raises(PlanError, match=f"^option {name}.*{words}.*$") as refused:
+        choose_forms([candidate(options=COMMON)], [1], {name: [text]})
+    assert "\n" not in str(refused.value)
+
+
+def test_read_size_and_backlog_are_taken_up_to_their_limits() -> None:
+    most = {"backlog": [str(most_waiting())], "read_size": [str(MOST_READ)]}
+    forms = choose_forms([candidate(options=COMMON)], [1], most)
+    assert [form.options for form in forms] == [{"backlog": most_waiting(), "read_size": MOST_READ}]
+
+
+def test_every_backend_whose_listener_is_handed_to_it_has_a_backlog_and_external_servers_have_none() -> None:
+    assert {"backlog" in each.traits.options for each in find_backends().values() if each.program is None} == {True}
+    assert {"backlog" in each.traits.options for each in find_backends().values() if each.program} == {False}
