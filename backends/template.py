@@ -1,8 +1,8 @@
 """A working backend that is as short as the contract allows: a thread for each connection.
 
 What `serve` is handed: `server.listener`, a listening, non-blocking socket; `server.new_session()`, which makes the
-session of a new connection; `server.stop_fd`, which becomes readable when `serve` must return; `server.options`. What
-it owes each connection is demanded by `muxbench check`.
+session of a new connection; `server.stop_fd`, which becomes readable when `serve` must return; `server.options`, and
+`server.read_size` among them. What it owes each connection is demanded by `muxbench check`.
 """
 
 import select
@@ -18,6 +18,7 @@ TRAITS = {
     "name": "template",
     "family": "blocking",
     "summary": "a thread per connection, in as few lines as the contract allows",
+    "options": {"read_size": 65536},
 }
 
 
@@ -35,10 +36,11 @@ def serve(server: Server) -> None:
             time.sleep(0.1)  # out of descriptors: neither die nor spin
             continue
         connection.setblocking(True)
-        threading.Thread(target=converse, args=(connection, server.new_session()), daemon=True).start()
+        conversation = (connection, server.new_session(), server.read_size)
+        threading.Thread(target=converse, args=conversation, daemon=True).start()
 
 
-def converse(connection: socket.socket, session: Session) -> None:
+def converse(connection: socket.socket, session: Session, read_size: int) -> None:
     """Carry one session to its end; whatever goes wrong ends this connection only."""
     try:
         with connection:
@@ -46,7 +48,7 @@ def converse(connection: socket.socket, session: Session) -> None:
             while not ended or session.wake_at is not None:
                 if session.wake_at is not None and not happens(connection, session.wake_at, ended):
                     reply = session.wake()
-                elif data := connection.recv(65536):
+                elif data := connection.recv(read_size):
                     reply = session.receive(data)
                 else:
                     ended = True

@@ -35,7 +35,7 @@ def test_interests_become_filters(monkeypatch: pytest.MonkeyPatch) -> None:
     def kevent(ident: int, kind: int, flags: int) -> Any:  # noqa: ANN401
         return SimpleNamespace(ident=ident, filter=kind, flags=flags)
 
-    monkeypatch.setattr(mux_kqueue, "KERNEL", SimpleNamespace(kqueue=FakeKqueue, kevent=kevent, **FAKE))
+    monkeypatch.setattr(mux_kqueue, "select", SimpleNamespace(kqueue=FakeKqueue, kevent=kevent, **FAKE))
     multiplexer = mux_kqueue.Multiplexer()
     multiplexer.register(5, READ)
     assert multiplexer.wait(0) == [(5, READ)]

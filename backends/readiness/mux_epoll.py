@@ -30,5 +30,4 @@ class Multiplexer:
 
 
 def serve(server: Server) -> None:
-    """Serve with the reactor over this multiplexer."""
     Reactor(server, Multiplexer()).run()

@@ -27,14 +27,11 @@ class Multiplexer:
         self.close = epoll.close
 
     def register(self, fd: int, events: int) -> None:
-        """Start watching."""
         self._epoll.register(fd, events | select.EPOLLET)
 
-    def modify(self, fd: int, events: int) -> None:
-        """Watch for other events; what is ready already is reported again."""
+    def modify(self, fd: int, events: int) -> None:  # what is ready already is reported again
         self._epoll.modify(fd, events | select.EPOLLET)
 
 
 def serve(server: Server) -> None:
-    """Serve with the reactor over this multiplexer."""
     Reactor(server, Multiplexer()).run()

@@ -28,13 +28,11 @@ class Multiplexer:
         self._poll = poller.poll
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait; poll(2) counts in milliseconds."""
-        return self._poll(None if timeout is None else timeout * 1000)
+        return self._poll(None if timeout is None else timeout * 1000)  # poll(2) counts in milliseconds
 
     def close(self) -> None:
         """There is nothing to give back: the interest list is the process's own."""
 
 
 def serve(server: Server) -> None:
-    """Serve with the reactor over this multiplexer."""
     Reactor(server, Multiplexer()).run()

@@ -3,7 +3,8 @@
 import select
 
 from backends.contract import Server
-from backends.readiness.reactor import READ, WRITE, Reactor
+from backends.readiness import reactor
+from backends.readiness.reactor import READ, WRITE
 
 TRAITS = {
     "name": "select",
@@ -14,46 +15,26 @@ TRAITS = {
     "options": {"read_size": 65536},
 }
 
-FD_SETSIZE = 1024
 
-
-class Multiplexer:
+class Multiplexer(reactor.Multiplexer):
     """Keeps the descriptors to read and to write in two sets, as select.select takes them."""
 
-    edge = False
-
     def __init__(self) -> None:
-        self._readers: set[int] = set()
-        self._writers: set[int] = set()
+        self._readers, self._writers = set[int](), set[int]()
 
     def register(self, fd: int, events: int) -> None:
-        """Watch a descriptor.
-
-        Raises:
-            ValueError: Its number does not fit into the bit set (select(2), BUGS).
-        """
-        if fd >= FD_SETSIZE:
-            raise ValueError(f"select cannot watch descriptor {fd}: FD_SETSIZE is {FD_SETSIZE}")
+        if fd >= 1024:  # FD_SETSIZE: it does not fit into the bit set (select(2), BUGS)
+            raise ValueError(f"select cannot watch descriptor {fd}: FD_SETSIZE is 1024")
         self.modify(fd, events)
 
-    def modify(self, fd: int, events: int) -> None:
-        """Watch it for other events; an error shows as readable and writable, so 0 hears of none."""
+    def modify(self, fd: int, events: int) -> None:  # an error shows as readable and writable, so 0 hears of none
         (self._readers.add if events & READ else self._readers.discard)(fd)
         (self._writers.add if events & WRITE else self._writers.discard)(fd)
 
-    def unregister(self, fd: int) -> None:
-        """Stop watching it."""
-        self.modify(fd, 0)
-
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait; the reactor never asks for both events at once, so no descriptor comes twice."""
         readable, writable, _ = select.select(self._readers, self._writers, (), timeout)
         return [(fd, READ) for fd in readable] + [(fd, WRITE) for fd in writable]
 
-    def close(self) -> None:
-        """There is nothing to give back: the sets are the process's own."""
-
 
 def serve(server: Server) -> None:
-    """Serve with the reactor over this multiplexer."""
-    Reactor(server, Multiplexer()).run()
+    reactor.Reactor(server, Multiplexer()).run()

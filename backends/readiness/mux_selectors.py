@@ -1,9 +1,9 @@
 """selectors.DefaultSelector: the standard library's portable face of the best multiplexer there is (here epoll)."""
 
-import selectors
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 
 from backends.contract import Server
-from backends.readiness.reactor import READ, WRITE, Reactor
+from backends.readiness import reactor
 
 TRAITS = {
     "name": "selectors",
@@ -13,46 +13,28 @@ TRAITS = {
     "options": {"read_size": 65536},
 }
 
-FROM_SELECTORS = {
-    selectors.EVENT_READ: READ,
-    selectors.EVENT_WRITE: WRITE,
-    selectors.EVENT_READ | selectors.EVENT_WRITE: READ | WRITE,
-}
-TO_SELECTORS = {ours: theirs for theirs, ours in FROM_SELECTORS.items()}
+FROM_SELECTORS = {EVENT_READ: reactor.READ, EVENT_WRITE: reactor.WRITE}
 
 
-class Multiplexer:
-    """Translates the events, which have other values there."""
-
-    edge = False
+class Multiplexer(reactor.Multiplexer):
+    """Translates the events, which have other values there; errors come as readable and writable."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._selector = DefaultSelector()
+        self.close = self._selector.close  # type: ignore[method-assign] # nothing to add
 
     def register(self, fd: int, events: int) -> None:
-        """Watch a descriptor."""
-        self._selector.register(fd, TO_SELECTORS[events])
+        self._selector.register(fd, EVENT_READ if events == reactor.READ else EVENT_WRITE)
 
     def modify(self, fd: int, events: int) -> None:
-        """Watch it for other events; it is left out while there are none, which a selector does not take."""
-        self.unregister(fd)
-        if events:
-            self.register(fd, events)
-
-    def unregister(self, fd: int) -> None:
-        """Stop watching it."""
         if fd in self._selector.get_map():
             self._selector.unregister(fd)
+        if events:  # a selector does not take a descriptor with none
+            self.register(fd, events)
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        """Wait; errors come as readable and writable."""
         return [(key.fd, FROM_SELECTORS[events]) for key, events in self._selector.select(timeout)]
-
-    def close(self) -> None:
-        """Close the selector."""
-        self._selector.close()
 
 
 def serve(server: Server) -> None:
-    """Serve with the reactor over this multiplexer."""
-    Reactor(server, Multiplexer()).run()
+    reactor.Reactor(server, Multiplexer()).run()

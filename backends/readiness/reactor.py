@@ -38,30 +38,37 @@ BROKEN = frozenset(
 class Multiplexer(Protocol):
     """Waits for many descriptors at once.
 
+    One that inherits from it has to say how to `modify` and to `wait`; the rest is left out where the usual will do.
+
     Attributes:
         edge: Whether an event is reported only once, when the state changes (epoll's EPOLLET). The reactor then reads
             until EAGAIN.
     """
 
-    edge: bool
+    edge: bool = False
 
     def register(self, fd: int, events: int) -> None:
-        """Start watching a descriptor for READ, WRITE or both."""
+        """Start watching a descriptor for READ or WRITE. Usually the same as `modify`."""
+        self.modify(fd, events)
 
     def modify(self, fd: int, events: int) -> None:
-        """Watch a registered descriptor for other events; 0 watches only for errors, if at all."""
+        """Watch a registered descriptor for READ or WRITE instead; 0 watches only for errors, if at all."""
+        raise NotImplementedError
 
     def unregister(self, fd: int) -> None:
-        """Stop watching a descriptor; to be called before it is closed."""
+        """Stop watching a descriptor; to be called before it is closed. Usually the same as `modify` with 0."""
+        self.modify(fd, 0)
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
         """Return (descriptor, events) of all that are ready, waiting up to `timeout` seconds; None waits for ever.
 
         Bits other than READ and WRITE say that the descriptor has an error or was hung up.
         """
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Give back what the multiplexer holds."""
+        """Give back what the multiplexer holds. Usually nothing."""
+        return
 
 
 class Connection:
