@@ -1,7 +1,4 @@
-"""A working multiplexer: how the reactor waits for readiness, here with poll(2).
-
-`backends.readiness.reactor.Multiplexer` says what each method owes the reactor, which does everything else.
-"""
+"""A working multiplexer, of poll(2). `backends.readiness.reactor.Multiplexer` says what each method has to do."""
 
 import select
 

@@ -13,6 +13,14 @@ from harness.store import read_run
 
 DOCS = Path(__file__).resolve().parent
 REFERENCE = DOCS.parent / "results" / "reference" / "catalogue"
+OPTIONS = {
+    "backlog": "connections that may wait to be accepted (listen(2))",
+    "read_size": "bytes that one read asks for",
+    "processes": "processes that are forked beforehand",
+    "threads": "threads that are started beforehand",
+}
+"""What the options of backends are."""
+
 FAMILIES = ["blocking", "readiness", "completion", "framework", "external"]
 
 
@@ -32,6 +40,7 @@ def page(folder: Path = REFERENCE) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string((DOCS / "backends.md.j2").read_text(encoding="utf-8")).render(
         backends=[_described(each, run.manifest["backends"]) for each in ordered],
+        options=_options([each for each in ordered if each.program is None]),
         connections=connections,
         rows=[(name, [_numbers(cells[name, number]) for number in connections]) for name in names],
         rounds=int(frames.cells["rounds"].max()),
@@ -70,6 +79,27 @@ def _described(backend: Backend, measured: dict[str, Any]) -> dict[str, Any]:
         "limits": limits,
         "faults": sorted(traits.faults.items()),
     }
+
+
+def _options(backends: list[Backend]) -> list[dict[str, Any]]:
+    """Return the options there are, each with the backends that have it."""
+    found = []
+    for name, words in OPTIONS.items():
+        having = [each.traits for each in backends if name in each.traits.options]
+        everyone = len(having) == len(backends)
+        found.append(
+            {
+                "name": name,
+                "words": words,
+                "usual": having[0].options[name],
+                "backends": "all but external servers"
+                if everyone
+                else ", ".join(f"`{traits.name}`" for traits in having),
+            }
+        )
+    if unexplained := {name for each in backends for name in each.traits.options} - set(OPTIONS):
+        raise LookupError(f"OPTIONS does not say what {', '.join(sorted(unexplained))} is")
+    return found
 
 
 def _numbers(cell: dict[Any, Any]) -> tuple[str, str]:

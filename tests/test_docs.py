@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -82,32 +83,106 @@ def test_the_scenario_and_the_exchange_of_the_walk_through_work(tmp_path: Path) 
     for name, block in (("mine.toml", mine), ("lookup.py", lookup), ("cache.toml", cache)):
         (tmp_path / name).write_text(block, encoding="utf-8")
     assert scenario.load_scenario(str(tmp_path / "mine.toml")).load.connections == (50, 200)
-    code = "from harness.cli import main; main(prog_name='muxbench')"
-    short = [
-        "--backend",
-        "epoll,threads",
-        "--connections",
-        "2",
-        "--duration",
-        "50ms",
-        "--rounds",
-        "1",
-        "--output",
-        "run",
-    ]
+    made_ready(tmp_path)
+    follow(".venv/bin/muxbench run ./cache.toml --backend epoll,threads --output run", tmp_path)
+    assert measured(tmp_path / "run") == {"epoll", "threads"}
+
+
+ADD_A_BACKEND = (ROOT / "docs" / "add-a-backend.md").read_text(encoding="utf-8").split("\n## ")
+
+
+def section(title: str) -> str:
+    (found,) = (each for each in ADD_A_BACKEND if each.startswith(title))
+    return found
+
+
+def test_every_command_of_the_page_about_backends_is_followed_below() -> None:
+    followed = {"In a minute", "From nothing", "Any other program"}
+    assert {each.partition("\n")[0] for each in ADD_A_BACKEND if commands(each)} == followed
+
+
+def test_the_minute_of_the_page_about_backends_works(tmp_path: Path) -> None:
+    page = section("In a minute")
+    made_ready(tmp_path)
+    for command in commands(page):
+        follow(command, tmp_path)
+    assert measured(tmp_path / "mine-run") == {"mine", "epoll"}
+    assert (tmp_path / "mine-run" / "report" / "report.html").exists()
+    (command,) = re.findall(r"`(python -m pytest [^`]+)`", page)
+    assert "1 passed" in follow(f"{command} -k split-message", tmp_path)
+
+
+def test_the_backend_of_the_page_works(tmp_path: Path) -> None:
+    page = section("From nothing")
+    made_ready(tmp_path, page)
+    for command in commands(page):
+        follow(command, tmp_path)
+    assert measured(tmp_path / "small-run") == {"small", "epoll"}
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="the C server of the page has to be built")
+def test_the_external_server_of_the_page_works(tmp_path: Path) -> None:
+    page = section("Any other program")
+    made_ready(tmp_path, page)
+    for command in commands(page):
+        follow(command, tmp_path)
+    (run,) = (tmp_path / "results").iterdir()
+    assert measured(run) == {"mine", "c-epoll"}
+
+
+def test_the_multiplexer_of_the_page_is_short_and_works(tmp_path: Path) -> None:
+    (command,) = re.findall(r"`(muxbench new [^`]+)`", section("Only a multiplexer?"))
+    made_ready(tmp_path)
+    follow(f".venv/bin/{command}", tmp_path)
+    follow('python -m pytest test_mine.py -k "split-message or half-close"', tmp_path)
+    built_in = [file.read_text(encoding="utf-8") for file in (ROOT / "backends" / "readiness").glob("mux_*.py")]
+    multiplexers = [(tmp_path / "mine.py").read_text(encoding="utf-8"), *built_in]
+    assert max(len(each.splitlines()) for each in multiplexers) <= 40
+
+
+def commands(page: str) -> list[str]:
+    """Return the commands that stand in lines of their own."""
+    return re.findall(r"^    (\.venv/bin/muxbench .*?)(?: +#.*)?$", page, re.MULTILINE)
+
+
+def made_ready(folder: Path, page: str = "") -> None:
+    """Put the command where pages say that it is, and beside it the files that a page has its reader save."""
+    program = folder / ".venv" / "bin" / "muxbench"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!{sys.executable}\nfrom harness.cli import main\nmain(prog_name='muxbench')\n")
+    program.chmod(0o755)
+    for name, block in re.findall(r"`([\w.]+\.\w+)`[^`]*:\n\n```\w+\n(.*?)```", page, re.DOTALL):
+        (folder / name).write_text(block, encoding="utf-8")
+
+
+def follow(command: str, folder: Path) -> str:
+    """Run a command of a page in this folder, a run of servers as short as can be, and return what it prints."""
+    if " run " in command:
+        command += " --connections 1 --duration 50ms --rounds 1"
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", "./cache.toml", *short, "--output", "run"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        command,
+        shell=True,
+        cwd=folder,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        },
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    records = read_run(tmp_path / "run").records
-    assert sorted(record.backend for record in records) == ["epoll", "threads"]
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def measured(run: Path) -> set[str]:
+    """Return which backends a run has measured, each with right replies."""
+    records = read_run(run).records
     for record in records:
         assert record.result is not None, record.verdicts
         assert record.result.replied > 0
         assert {verdict.kind for verdict in record.verdicts} <= {"disturbed", "unsteady", "generator-bound"}
+    return {record.backend for record in records}
