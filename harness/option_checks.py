@@ -1,4 +1,4 @@
-"""Checks of the options that all backends have in common: how much one read asks for, and how many peers may wait."""
+"""Checks of the options that backends have in common: how much one read asks for, and how many peers may wait."""
 
 import contextlib
 import select

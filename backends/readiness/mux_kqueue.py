@@ -16,7 +16,7 @@ TRAITS = {
 
 
 class Multiplexer(reactor.Multiplexer):
-    """Translates interests into filters: one for reading, one for writing; who is ready for both comes twice."""
+    """Translates interests into filters: one for reading, one for writing."""
 
     def __init__(self) -> None:
         self._kqueue = select.kqueue()
