@@ -78,7 +78,7 @@ def notified_peer_that_never_reads(server: ServerProcess) -> None:
     with (
         joined(server, PEER_BUFFER_BYTES) as stubborn,
         joined(server) as publisher,
-        joined(server) as other,
+        joined(server, PEER_BUFFER_BYTES) as other,  # With more it delays acknowledgements (RFC 1122, 4.2.3.2).
     ):
         grown = 0
         for number in range(256):
