@@ -16,13 +16,13 @@ MOST_RPS = 1_000
 def test_no_more_is_found_than_a_server_can_do(tmp_path: Path) -> None:
     backend = write_faulty_server(tmp_path, "limited")
     folder = tmp_path / "run"
-    search = ["--slo", "p90 < 50ms", "--precision", "20%", "--budget", "20s", "--connections", "10", "--seed", "1"]
+    search = ["--slo", "p90 < 50ms", "--precision", "20%", "--budget", "10s", "--connections", "10", "--seed", "1"]
     done = muxbench("capacity", "quick", "--backend", backend, *search, "--output", folder)
     assert done.returncode == 0, done.stderr
     assert "capacity under p90 < 50ms" in done.stdout
     run = read_run(folder)
     assert run.problems == []
-    assert run.manifest["capacity"] == {"slo": "p90 < 50ms", "precision": 0.2, "arrivals": "poisson", "budget_s": 20.0}
+    assert run.manifest["capacity"] == {"slo": "p90 < 50ms", "precision": 0.2, "arrivals": "poisson", "budget_s": 10.0}
     loops = [record.result.loop for record in run.records if record.result is not None]
     assert loops[:5] == ["closed"] * 5
     assert set(loops[5:]) == {"open"}

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import record as record_module
@@ -118,6 +118,7 @@ def read_or_refused(raw: object) -> Record | str:
 
 
 @pytest.mark.parametrize("path", PLACES, ids=".".join)
+@settings(max_examples=30)  # in each of some fifty places
 @given(value=st.none() | st.booleans() | st.floats() | texts | st.lists(st.none()) | st.just({"x": [1]}))
 def test_whatever_stands_in_a_place_is_of_its_type_or_refused(path: tuple[str, ...], value: object) -> None:
     found = read_or_refused(edited(path, value))
