@@ -78,7 +78,7 @@ def steal_s() -> float:
 
 
 def waited_for_cpu_s(pid: int) -> float:
-    """Return how long the first thread of a process has been ready to run but waited for a CPU, in seconds.
+    """Return how long a thread, or the first of a process, has been ready to run but waited for a CPU, in seconds.
 
     It is the second number of /proc/PID/schedstat (Documentation/scheduler/sched-stats.rst); 0 where there is none.
     """

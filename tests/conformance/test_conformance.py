@@ -16,19 +16,19 @@ BACKENDS = find_backends()
 
 
 @functools.cache
-def unavailable() -> dict[str, str]:
-    """Return why backends cannot run here, by name, once those are built that have to be."""
-    for backend in BACKENDS.values():
-        if backend.program is not None:
-            with contextlib.suppress(ProgramError):  # the probe tells why
-                build_program(backend, backend.program)
-    return {name: probed.unavailable for name, probed in probe_backends(BACKENDS).items() if probed.unavailable}
+def unavailable(name: str) -> str:
+    """Return why a backend cannot run here, once it is built if it has to be, or an empty text."""
+    backend = BACKENDS[name]
+    if backend.program is not None:
+        with contextlib.suppress(ProgramError):  # the probe tells why
+            build_program(backend, backend.program)
+    return probe_backends({name: backend})[name].unavailable
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 def test_backend(backend: Backend, check: Check, tmp_path: Path) -> None:
-    if reason := unavailable().get(backend.traits.name):
+    if reason := unavailable(backend.traits.name):
         pytest.skip(reason)
     try:
         run_check(check, backend, tmp_path / "server.log")

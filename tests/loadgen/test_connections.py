@@ -65,7 +65,7 @@ def test_connections_are_replaced_after_their_requests(
     ledger = Ledger()
     engine = generator(serve(ledger.echo), requests_per_connection=3, half_close=half_close, grace_s=30, **load)
     engine.connect()
-    result = engine.trial(0.5)
+    result = engine.trial(1.0)
     assert_adds_up(result)
     assert (result.errors, result.fault) == ({}, "")
     assert result.opened > 0

@@ -258,9 +258,11 @@ def test_sleeping_costs_less_than_spinning(serve: Serve, generator: Generator) -
 def test_who_never_sleeps_counts_the_same(serve: Serve, generator: Generator, pace: dict[str, Any]) -> None:
     engine = generator(serve(echo), connections=2, busy_wait=True, grace_s=30, **pace)
     engine.connect()
+    began = time.monotonic()
     result = engine.trial(0.5)
+    took_s = time.monotonic() - began  # on a busy machine the last wait ends late
     assert_adds_up(result)
     assert result.errors == {}
     assert result.replied > 0
     if pace:  # hardly anything to do
-        assert 0.25 < result.spun_s <= 0.5
+        assert 0.25 < result.spun_s <= took_s
