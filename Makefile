@@ -8,10 +8,9 @@ BIN := .venv/bin
 bench: install
 	$(BIN)/muxbench run quick
 
-# Most tests wait for sockets and servers: more processes than cores still save time. Neighbours share what is costly to
-# set up, so each process takes a part in one piece, and those that are done help the others.
+# Most tests wait for sockets and servers: more processes than cores still save time.
 test: install lint
-	$(BIN)/pytest --numprocesses=4 --dist=worksteal
+	$(BIN)/pytest --numprocesses=4
 
 lint: install
 	$(BIN)/ruff check .
