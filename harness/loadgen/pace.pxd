@@ -33,10 +33,13 @@ cdef inline void send_owed(Load *load, uint32_t index) noexcept nogil:
 
 
 cdef inline void pause(Load *load, uint32_t index, int64_t until) noexcept nogil:
+    """Have a connection think until then."""
     cdef uint64_t place = (load.pause_head + load.pause_count) % load.pause_capacity
     load.pauses[place].until = until
     load.pauses[place].connection = index
     load.pause_count += 1
+    if until < load.next_due:
+        load.next_due = until
 
 
 cdef inline void enlist(Load *load, uint32_t index) noexcept nogil:

@@ -266,3 +266,19 @@ def test_who_never_sleeps_counts_the_same(serve: Serve, generator: Generator, pa
     assert result.replied > 0
     if pace:  # hardly anything to do
         assert 0.25 < result.spun_s <= took_s
+
+
+def test_think_time_goes_on_after_all_connections_waited_for_replies_at_once(
+    serve: Serve, generator: Generator
+) -> None:
+    def slow(connection: socket.socket, number: int) -> None:
+        while data := read_exactly(connection, SIZE):
+            time.sleep(0.03)
+            connection.sendall(data)
+
+    engine = generator(serve(slow), connections=1, think_time_s=0.02, grace_s=30)
+    engine.connect()
+    result = engine.trial(1.0)
+    assert_adds_up(result)
+    assert result.errors == {}
+    assert result.sent > 1

@@ -21,7 +21,7 @@ from harness.loadgen.portable.load import (
     Connection,
     Load,
 )
-from harness.loadgen.portable.pace import close_window, enlist, notice, send_owed, wake_sleepers
+from harness.loadgen.portable.pace import close_window, enlist, notice, pause, send_owed, wake_sleepers
 from harness.loadgen.portable.reply import poll_events
 from harness.loadgen.portable.tls import at_once, client_context, describe, say_goodbye
 from harness.loadgen.portable.wire import fail, flush, hang_up, open_one, queue, watch
@@ -124,7 +124,7 @@ def begin(load: Load, duration: int) -> None:
         # The first requests spread over one think time, so that connections do not march in step.
         places = load.asking * load.depth
         for number in range(places):
-            load.pauses.append((load.start + load.think * number // places, active[number % load.asking]))
+            pause(load, active[number % load.asking], load.start + load.think * number // places)
     if load.paced:
         notice(load)
 

@@ -28,6 +28,12 @@ def send_owed(load: Load, connection: Connection) -> None:
     flush(load, connection)
 
 
+def pause(load: Load, connection: Connection, until: int) -> None:
+    """Have a connection think until then."""
+    load.pauses.append((until, connection))
+    load.next_due = min(load.next_due, until)
+
+
 def enlist(load: Load, connection: Connection) -> None:
     """Put a connection at the end of the ring of those that can take a request, if it is not in it."""
     if not connection.listed:

@@ -20,7 +20,7 @@ from harness.loadgen.portable.load import (
     Connection,
     Load,
 )
-from harness.loadgen.portable.pace import can_take, close_window, enlist, notice, rest, send_owed, take_waiting
+from harness.loadgen.portable.pace import can_take, close_window, enlist, notice, pause, rest, send_owed, take_waiting
 from harness.loadgen.portable.tls import shake_hands
 from harness.loadgen.portable.wire import (
     WOULD_WAIT,
@@ -90,7 +90,7 @@ def go_on(load: Load, connection: Connection, complete: int) -> None:
     elif load.phase is WINDOW:
         if load.think:
             for _ in range(complete):
-                load.pauses.append((load.now + load.think, connection))
+                pause(load, connection, load.now + load.think)
         else:
             connection.owed += complete
             send_owed(load, connection)
