@@ -48,11 +48,12 @@ SMALL_BUFFER_BYTES = 4096
 """As SO_SNDBUF of the listener it makes writes fall short: with its usual buffers loopback swallows megabytes."""
 
 MUCH_BYTES = 32 * 1024 * 1024
-HELD_BYTES = MUCH_BYTES // 2
-"""What a server may hold for a peer that reads nothing: what one read of a full receive buffer brought (6 MiB, tcp_rmem in
-tcp(7)) and the replies to it, but not all that it is sent."""
 """More than all kernel buffers between a peer that does not read and a server hold together (tcp_rmem, tcp_wmem in
 tcp(7)), whatever the server's send buffer is."""
+
+HELD_BYTES = MUCH_BYTES // 2
+"""What a server may hold for a peer that reads nothing: what a full receive buffer brings at once (6 MiB, tcp_rmem in
+tcp(7)) and the replies to it, but not all that it is sent."""
 
 REPLY_BYTES = 8 * 1024 * 1024
 """Size of a large reply: far more than the send buffer."""
