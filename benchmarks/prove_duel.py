@@ -53,7 +53,7 @@ def main(slower: str, duels: int, budget: str) -> None:
             raise click.ClickException(f"not an answer: {said}")
         outcomes[next(filter(None, outcome.groups()))] += 1
         ratios.append(float(ratio.group(1)))
-        click.echo(f"{number + 1:3} {durations[-1]:5.1f} s  {answer.split('; a longer')[0][-110:]}")
+        click.echo(f"{number + 1:3} {durations[-1]:5.1f} s  {answer[:150]}")
     click.echo(f"{dict(outcomes)}; median ratio {median(ratios):.4f}, expected {1 / (1 + share):.4f}")
     click.echo(f"seconds: median {median(durations):.1f}, most {max(durations):.1f}")
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from pandas import DataFrame
 
@@ -501,3 +502,12 @@ def test_the_name_of_a_panel_ends_where_the_panel_does() -> None:
     names = {text.get_text(): text for text in figure.findobj(Text) if isinstance(text, Text)}
     assert names[long].get_window_extent().width <= places[0].get_window_extent().width + 1
     assert names["short"].get_fontsize() == PANEL_TITLE
+
+
+def test_what_explains_the_marks_stays_within_the_figure() -> None:
+    keys = [Line2D([], [], marker="o", label="a sentence that takes half of the figure or more") for _ in range(2)]
+    figure, _ = lay_out(Grid(1, 1, 3.0, 2.0), "title", "subtitle", key=keys)
+    below = figure.axes[0].get_window_extent().y0
+    box = figure.legends[0].get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+    assert 0 <= box.x0 <= box.x1 <= figure.bbox.x1
+    assert 0 <= box.y0 <= box.y1 < below

@@ -88,7 +88,9 @@ def lay_out(
     note_lines = [line for note in notes for line in _wrap(note, width, SMALL, 2)]
 
     top = MARGIN + 0.27 * len(title_lines) + 0.2 * len(subtitle_lines) + 0.38
-    foot = MARGIN + LINE * len(note_lines) + (0.3 if key else 0)
+    key_width = sum(0.9 + text_width(str(handle.get_label())) for handle in key)
+    key_rows = 1 if key_width <= width - 2 * MARGIN else len(key)
+    foot = MARGIN + LINE * len(note_lines) + (0.3 + LINE * (key_rows - 1) if key else 0)
     height = top + grid.rows * (grid.height + grid.below) + (grid.rows - 1) * 0.2 + foot
     if legend:
         height = max(height, top + len(legend) * (LINE + 0.04) + foot)
@@ -116,7 +118,7 @@ def lay_out(
         figure.legend(handles=_handles(legend), loc="upper left", bbox_to_anchor=(x, y), **_BARE)
     if key:
         x, y = MARGIN / width, (MARGIN + LINE * len(note_lines) + 0.02) / height
-        figure.legend(handles=list(key), loc="lower left", bbox_to_anchor=(x, y), ncols=len(key), **_BARE)
+        figure.legend(handles=list(key), loc="lower left", bbox_to_anchor=(x, y), ncols=len(key) // key_rows, **_BARE)
     return figure, axes
 
 
