@@ -85,7 +85,7 @@ def test_fan_out_is_measured_and_refused_where_it_cannot_be(tmp_path: Path) -> N
     for record in measured:
         assert record.result is not None
         assert record.result.errors == {}
-        assert record.result.replied > 0
+        assert record.result.replied + record.result.late > 0  # a busy machine may answer after 50 ms
         assert record.result.sent == record.result.replied + record.result.in_flight
 
 
