@@ -11,7 +11,7 @@ from rich.text import Text
 
 from harness.report import capacity, growth
 from harness.report.frame import Frames
-from harness.report.table import COLUMNS, PointTable, columns_of, legend, point_tables
+from harness.report.table import COLUMNS, RARE, PointTable, columns_of, legend, point_tables
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,12 +42,14 @@ def render(frames: Frames, console: Console, baseline: str | None = None) -> Non
     if not tables:
         console.print("There are no records: nothing was measured.")
         return
-    columns = [column for column in columns_of(tables) if console.width >= WIDTH_NEEDED.get(column, 0)]
+    columns = columns_of(tables)
+    room = console.width - sum(len(column) + 2 for column in columns if column in RARE)
+    columns = [column for column in columns if room >= WIDTH_NEEDED.get(column, 0)]
     numbers = [COLUMNS.index(column) for column in columns]
     for each in tables[:MOST_TABLES]:
         console.print(Text(f"\n{each.title}", style="bold"))
         if each.rows:
-            console.print(_point(each, numbers, bars=console.width >= BAR_WIDTH_NEEDED))
+            console.print(_point(each, numbers, bars=room >= BAR_WIDTH_NEEDED))
         for name, reason in each.failures:
             console.print(Text(f"  {name}: {reason}", style="yellow"))
     if len(tables) > MOST_TABLES:
