@@ -102,7 +102,7 @@ cdef void see_off(Load *load, int64_t limit) noexcept nogil:
     while load.leaving >= 0:
         got = recv(load.leaving, load.inbox, RECEIVE_BYTES, MSG_DONTWAIT)
         load.now = clock_ns(CLOCK_MONOTONIC)
-        if got > 0 or (got < 0 and errno == EAGAIN and load.now < limit and not load.aborted):
+        if (got > 0 or (got < 0 and errno == EAGAIN)) and load.now < limit and not load.aborted:
             poll_events(load, until_ms(load.now, limit))
         else:
             close(load.leaving)

@@ -89,6 +89,8 @@ cdef inline void fail(Load *load, uint32_t index, int kind) noexcept nogil:
     cdef bint publishing = load.fan_out and load.phase != OPENING
     if publishing:
         lost = lose_publications(load, index)
+        if index == 0:  # nobody is left to send
+            hang_up(load)
     load.errors[kind] += lost if lost else 1
     if index < load.first_slow:
         load.outstanding -= lost
@@ -104,7 +106,7 @@ cdef inline void fail(Load *load, uint32_t index, int kind) noexcept nogil:
     connection.owed = 0
     load.changing -= connection.connecting or connection.finishing
     connection.connecting = connection.verifying = connection.finishing = False
-    if publishing and (index == 0 or load.open_active == 1):  # nobody is left to send, or to receive
+    if publishing and load.open_active == 1:  # nobody is left to receive
         hang_up(load)
 
 

@@ -248,9 +248,10 @@ def test_a_trial_ends_when_the_publisher_breaks(serve: Serve, publishing: Genera
             if self.delivered[1] == 3 and not self.spoilt:
                 self.spoilt = True
                 if way == "closed":
-                    end(self.joined[publisher])
-                else:
-                    self.joined[publisher].sendall(message)
+                    self.joined[publisher].shutdown(socket.SHUT_WR)
+                    while True:  # what else has come is passed on to nobody, and read, or closing would be a reset
+                        read_exactly(self.joined[publisher], self.size)
+                self.joined[publisher].sendall(message)
 
     engine = publishing(serve(BreaksThePublisher()), pipeline_depth=2)
     engine.connect()
@@ -264,6 +265,28 @@ def test_a_trial_ends_when_the_publisher_breaks(serve: Serve, publishing: Genera
     mended = engine.trial(0.2)
     assert_adds_up(mended)
     assert mended.errors == {}
+    assert mended.replied > 2
+
+
+def test_a_publisher_that_is_flooded_holds_up_the_next_trial_for_the_grace_only(
+    serve: Serve, publishing: Generator
+) -> None:
+    class Floods(Hub):
+        def publish(self, message: bytes, publisher: int) -> None:
+            if self.delivered[1] == 3 and not self.spoilt:
+                self.spoilt = True
+                while True:  # until the generator closes it
+                    self.joined[publisher].sendall(bytes(65536))
+            super().publish(message, publisher)
+
+    engine = publishing(serve(Floods()), grace_s=0.5)
+    engine.connect()
+    assert engine.trial(60).errors == {"wrong": 1}
+    began = time.monotonic()
+    mended = engine.trial(0.1)
+    assert time.monotonic() - began < 10
+    assert_adds_up(mended)
+    assert (mended.errors, mended.fault) == ({}, "")
     assert mended.replied > 2
 
 

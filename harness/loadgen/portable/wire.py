@@ -82,6 +82,8 @@ def fail(load: Load, connection: Connection, kind: str) -> None:
     publishing = load.fan_out and load.phase is not OPENING
     if publishing:
         lost = lose_publications(load, connection)
+        if connection.index == 0:  # nobody is left to send
+            hang_up(load)
     load.errors[kind] = load.errors.get(kind, 0) + (lost or 1)
     if not connection.slow:
         load.outstanding -= lost
@@ -101,7 +103,7 @@ def fail(load: Load, connection: Connection, kind: str) -> None:
     connection.owed = 0
     load.changing -= connection.connecting or connection.finishing
     connection.connecting = connection.verifying = connection.finishing = False
-    if publishing and (connection.index == 0 or load.open_active == 1):  # nobody is left to send, or to receive
+    if publishing and load.open_active == 1:  # nobody is left to receive
         hang_up(load)
 
 
