@@ -33,11 +33,11 @@ PRECEDENCE = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
 """Before other programs of the machine, where that is allowed."""
 
 CATALOGUE = (
-    "run echo --connections 1,100,1000 --message-size 64B --backend all --rounds 7 --duration 400ms --budget 9min "
+    "run echo --connections 1,100,1000 --message-size 64B --backend all --duration 300ms --budget 9min "
     "--baseline epoll --output results/reference/catalogue"
 )
 IDLE_LADDER = (
-    "run idle-ladder --backend threads,select,poll,epoll,simulated-aio,io_uring,asyncio-buffered,uvloop --budget 3min "
+    "run idle-ladder --backend threads,select,poll,epoll,simulated-aio,io_uring,asyncio-buffered,uvloop --budget 5min "
     "--output results/reference/idle-ladder"
 )
 MICROBENCHMARKS = {"microbench": "test_multiplexers.py", "reply-styles": "test_reply_styles.py"}

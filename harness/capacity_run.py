@@ -6,7 +6,6 @@ its time is used up.
 
 import math
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,11 +13,9 @@ from typing import Any
 from harness.capacity import Asked, closed_rps, outcome
 from harness.loadgen.spec import Arrivals
 from harness.objective import ObjectiveError
-from harness.plan import Cell
 from harness.process import ChildFailedError
 from harness.record import Verdict
-from harness.run import LiveCell, Run
-from harness.scenario import Point
+from harness.run import LiveCell, PointState, Run
 from harness.search import CapacitySearch
 
 CLOSED_TRIALS = 5
@@ -65,11 +62,11 @@ class CapacityRun(Run):
         self._process = process
         self._budget_s = budget_s
 
-    def _measure_point(self, point: Point, cells: Sequence[Cell], _budget_s: float | None) -> None:
-        self._records = []
-        self._observer.starting(point, len(cells))
+    def _measure_point(self, state: PointState, _budget_s: float | None) -> None:
+        state.done = True
+        self._observer.starting(state.point, len(state.cells))
         with ExitStack() as processes:
-            live = self._start_all(cells, processes)
+            live = self._start_all(state.cells, processes)
             for number in range(CLOSED_TRIALS):
                 self._order.shuffle(live)
                 live = [each for each in live if self._trial(each, number, CLOSED_TRIAL_S)]

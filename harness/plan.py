@@ -103,9 +103,9 @@ def _option(name: str, usual: Option, text: str) -> Option:
         value = type(usual)(text)
     except ValueError:
         raise PlanError(f"option {name}: {text!r} is no {type(usual).__name__}, as {usual!r} would be") from None
-    if name in ("backlog", "read_size"):
+    if name in ("backlog", "read_size") and isinstance(value, int):
         most = most_waiting() if name == "backlog" else MOST_READ
-        if not 1 <= int(value) <= most:
+        if not 1 <= value <= most:
             why = ", as net.core.somaxconn says" if name == "backlog" else ""
             raise PlanError(f"option {name} is {value}, must be 1 to {most}{why}")
     return value

@@ -13,15 +13,16 @@ from harness.scenario import Point
 
 
 class RunProgress:
-    """Counts trials. Those of a cell that failed and rounds that the budget left out count as done."""
+    """Counts trials. Those that a failed cell or the budget left out count as done once their point has ended."""
 
     def __init__(self, plan: Plan, console: Console) -> None:
-        self._rounds = plan.scenario.measure.rounds
-        self._begins: dict[Point, int] = {}
-        total = 0
-        for point, cells in plan.cells.items():
-            self._begins[point] = total
-            total += self._rounds * sum(not cell.refusal for cell in cells)
+        # What each point still lacks.
+        self._left = {
+            point: plan.scenario.measure.rounds * sum(not cell.refusal for cell in cells)
+            for point, cells in plan.cells.items()
+        }
+        self._point: Point | None = None
+        self._announced: set[Point] = set()
         self._console = console
         self._progress = Progress(
             BarColumn(),
@@ -35,7 +36,7 @@ class RunProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("", total=total)
+        self._task = self._progress.add_task("", total=sum(self._left.values()))
 
     def starting(self, point: Point, cells: int) -> None:
         """Show which point it is."""
@@ -45,7 +46,6 @@ class RunProgress:
         words += f", {point.message_size:,} B"
         if point.pipeline_depth > 1:
             words += f", {point.pipeline_depth} in flight on each"
-        self._progress.update(self._task, completed=self._begins[point], description=words)
         if point.rate:
             words += f", {point.rate:,} requests/s"
         if point.rate_percent:
@@ -60,18 +60,24 @@ class RunProgress:
             words += f", replies {point.reply_delay_us:,} us late"
         if point.cpu_work_us:
             words += f", {point.cpu_work_us:,} us of work"
-        if not self._console.is_terminal:
+        self._progress.update(self._task, description=words)
+        if not self._console.is_terminal and point not in self._announced:
             self._console.print(f"measuring {words}: {cells} backends", markup=False)
+        self._announced.add(point)
+        self._point = point
 
     def recorded(self, record: Record) -> None:
         """Count a trial; say at once what failed."""
-        if record.usable:
+        if record.usable and self._point:
+            self._left[self._point] -= 1
             self._progress.advance(self._task)
-            return
-        for verdict in record.verdicts:
-            self._console.print(Text(f"{record.label}: {verdict.kind}: {verdict.reason}", style="yellow"))
-        if record.verdicts[0].kind != "refused":
-            self._progress.advance(self._task, self._rounds - max(0, record.round))
+        if not record.usable:
+            for verdict in record.verdicts:
+                self._console.print(Text(f"{record.label}: {verdict.kind}: {verdict.reason}", style="yellow"))
+
+    def ended(self, point: Point) -> None:
+        """Count what the point lacks."""
+        self._progress.advance(self._task, self._left[point])
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -1,7 +1,8 @@
 """The sequence of a run: start the cells of a point, connect, verify, warm up, measure in rounds, record, stop.
 
 Only this file knows the order. All cells of a point live at the same time; in each round every one has one trial, in
-random order, while the others are idle, so that noise and drift of the machine fall on all alike.
+random order, while the others are idle, so that noise and drift of the machine fall on all alike. Where a scenario says
+after how many rounds servers start afresh, the points take turns as well: there and back, for the same reason.
 """
 
 import itertools
@@ -11,7 +12,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +50,9 @@ class Observer(Protocol):
     def recorded(self, record: Record) -> None:
         """A trial, a refusal or a failure was recorded."""
 
+    def ended(self, point: Point) -> None:
+        """A point has had all its rounds."""
+
 
 @dataclass(slots=True)
 class LiveCell:
@@ -58,6 +62,29 @@ class LiveCell:
     server: ServerProcess
     generator: Generators
     rss_start_bytes: int
+
+
+@dataclass(slots=True)
+class PointState:
+    """How far a point is.
+
+    Attributes:
+        point: The point.
+        cells: Those that can go on.
+        records: What was recorded of it.
+        rounds: How many rounds it has had.
+        rounds_s: Time that they took, in seconds.
+        start_s: Time that the last start took.
+        done: Whether no further round is to follow.
+    """
+
+    point: Point
+    cells: list[Cell]
+    records: list[Record] = field(default_factory=list)
+    rounds: int = 0
+    rounds_s: float = 0.0
+    start_s: float = 0.0
+    done: bool = False
 
 
 class Run:
@@ -113,34 +140,49 @@ class Run:
             for cell in cells:
                 if cell.refusal:
                     self._keep(replace(self._blank(cell), verdicts=(Verdict("refused", cell.refusal),)))
-        began = time.monotonic()
-        waiting = len(self._plan.cells)
-        for point, cells in self._plan.cells.items():
-            budget_s = self._plan.scenario.measure.budget
-            if budget_s is not None:
-                budget_s = (budget_s - (time.monotonic() - began)) / waiting
-            self._measure_point(point, [cell for cell in cells if not cell.refusal], budget_s)
-            waiting -= 1
+        budget_s = self._plan.scenario.measure.budget
+        deadline = None if budget_s is None else time.monotonic() + budget_s
+        states = [
+            PointState(point, [cell for cell in cells if not cell.refusal]) for point, cells in self._plan.cells.items()
+        ]
+        while states:
+            for place, state in enumerate(states):
+                rest_s = None if deadline is None else (deadline - time.monotonic()) / (len(states) - place)
+                self._records = state.records
+                self._measure_point(state, rest_s)
+                if state.done:
+                    self._observer.ended(state.point)
+            states = [state for state in reversed(states) if not state.done]
 
-    def _measure_point(self, point: Point, cells: Sequence[Cell], budget_s: float | None) -> None:
+    def _measure_point(self, state: PointState, budget_s: float | None) -> None:
+        """Start the cells of a point and take the rounds of one start; only the point's first may exceed the budget."""
+        measure = self._plan.scenario.measure
         began = time.monotonic()
-        self._records = []
-        self._observer.starting(point, len(cells))
-        per_start = self._plan.scenario.measure.rounds_per_start
         with ExitStack() as processes:
-            live = self._start_all(cells, processes)
-            first_round = time.monotonic()
-            for number in itertools.count():
-                now = time.monotonic()
-                if number and budget_s is not None and now - began + (now - first_round) / number > budget_s:
-                    break  # another round would not end in time
-                if number >= self._plan.scenario.measure.rounds and (not self._enough or self._enough(self._records)):
-                    break
-                if number and per_start and number % per_start == 0:
-                    processes.close()
-                    live = self._start_all([each.cell for each in live], processes)
+            live: list[LiveCell] = []
+            for taken in itertools.count():
+                rest_s = None if budget_s is None else budget_s - (time.monotonic() - began)
+                state.done = self._done(state, rest_s, 0 if taken else state.start_s)
+                if state.done or (taken and taken == measure.rounds_per_start):
+                    return
+                if not taken:
+                    self._observer.starting(state.point, len(state.cells))
+                    live = self._start_all(state.cells, processes)
+                    state.start_s = time.monotonic() - began
+                before = time.monotonic()
                 self._order.shuffle(live)
-                live = [each for each in live if self._trial(each, number, self._plan.scenario.measure.duration)]
+                live = [each for each in live if self._trial(each, state.rounds, measure.duration)]
+                state.cells = [each.cell for each in live]
+                state.rounds += 1
+                state.rounds_s += time.monotonic() - before
+
+    def _done(self, state: PointState, rest_s: float | None, start_s: float) -> bool:
+        """Return whether a point needs no further round, or has no time for one before which so much goes by."""
+        if not state.cells:
+            return True
+        if state.rounds and rest_s is not None and start_s + state.rounds_s / state.rounds > rest_s:
+            return True
+        return state.rounds >= self._plan.scenario.measure.rounds and (not self._enough or self._enough(state.records))
 
     def _start_all(self, cells: Sequence[Cell], processes: ExitStack) -> list[LiveCell]:
         return [started for cell in cells if (started := self._start(cell, processes)) is not None]

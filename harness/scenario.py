@@ -159,7 +159,8 @@ class Measure(_Table):
         duration: Length of one trial, in seconds.
         rounds: Trials of each cell.
         warm_up: Longest time a cell is warmed up for, in seconds.
-        rounds_per_start: Rounds after which all servers and generators are started afresh; 0: never within a point.
+        rounds_per_start: Rounds of a point after which its servers and generators end and the next point has its turn,
+            until all have had their rounds; 0: a point has all its rounds at once.
         precision: Rounds go on, beyond their number if need be, until the interval of every throughput's ratio to the
             baseline's is at most this far from its median; None: only their number counts. It needs a budget.
         budget: Time for the whole scenario in seconds, or None: when it is used up, no further round begins, but every
@@ -167,10 +168,10 @@ class Measure(_Table):
     """
 
     duration: Annotated[Duration, Field(ge=0.01, le=3600)] = 1.0
-    rounds: Annotated[int, Field(ge=1, le=10_000)] = 5
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = 6
     warm_up: Annotated[Duration, Field(ge=0, le=600)] = 1.0
     budget: Annotated[Duration, Field(gt=0)] | None = None
-    rounds_per_start: Annotated[int, Field(ge=0)] = 0
+    rounds_per_start: Annotated[int, Field(ge=0)] = 3
     precision: Annotated[Share, Field(gt=0, le=1)] | None = None
 
 
