@@ -26,7 +26,8 @@ sys.path.insert(0, str(FOLDER.parent))
 
 from backends.find import find_backends  # noqa: E402
 from harness.loadgen.spec import LoadSpec  # noqa: E402
-from harness.process import GeneratorProcess, ServerProcess  # noqa: E402
+from harness.process import GeneratorProcess  # noqa: E402
+from harness.servers import start_server  # noqa: E402
 from harness.stats import decode, percentiles_ns  # noqa: E402
 from scenarios.session import load_exchange  # noqa: E402
 
@@ -91,12 +92,15 @@ def main() -> None:
     backends = find_backends()
     if arguments.backend not in backends:
         raise SystemExit(f"no backend is called {arguments.backend!r}; there are {', '.join(backends)}")
+    program = backends[arguments.backend].program
+    if program is not None and "http_plain" not in program.exchanges:
+        raise SystemExit(f"{arguments.backend} serves {', '.join(program.exchanges)} only, and wrk speaks HTTP")
     cpus = sorted(os.sched_getaffinity(0))
     talk = load_exchange("http_plain").conversation(arguments.size)
     pairs: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with ServerProcess(backends[arguments.backend], "http_plain", log, cpus={cpus[0]}) as server:
+        with start_server(backends[arguments.backend], "http_plain", log, cpus={cpus[0]}) as server:
             host, port = server.address
             load = LoadSpec(host, port, talk.request, talk.reply, arguments.connections, busy_wait=len(cpus) > 1)
             rest = (arguments.connections, arguments.size, arguments.duration_s, cpus[-1])
