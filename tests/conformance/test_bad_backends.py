@@ -2,15 +2,12 @@
 
 import dataclasses
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-import harness.conformance
-import harness.notification
-import harness.option_checks
 import harness.peer
 from backends.find import read_backend
 from harness.conformance import CHECKS, Check, CheckFailedError, CheckSkippedError, run_check
@@ -95,10 +92,7 @@ FAILS = {
 
 
 @pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Failing takes as long as the checks are patient."""
-    for module in (harness.peer, harness.conformance, harness.notification, harness.option_checks):
-        monkeypatch.setattr(module, "PATIENCE_S", 2.0)
+def less_proof_of_being_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness.peer, "STUCK_S", 0.6)
 
 
@@ -119,16 +113,19 @@ def failed(name: str, checks: Collection[Check], folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", FAILS)
-def test_spoiled_backend_fails_what_it_spoils(name: str, tmp_path: Path) -> None:
+def test_spoiled_backend_fails_what_it_spoils(name: str, tmp_path: Path, patience: Callable[[float], None]) -> None:
+    patience(2.0)
     assert failed(name, [check for check in CHECKS if check.name in FAILS[name]], tmp_path) == FAILS[name]
 
 
 @pytest.mark.skipif(not os.environ.get(ALL), reason=f"takes two minutes: set {ALL}=1")
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("name", FAILS)
 def test_spoiled_backend_passes_the_rest(name: str, tmp_path: Path) -> None:
     assert failed(name, [check for check in CHECKS if check.name not in FAILS[name]], tmp_path) == set()
 
 
+@pytest.mark.usefixtures("patience")
 def test_proper_backend_of_the_same_form_passes_everything(tmp_path: Path) -> None:
     assert failed("none", CHECKS, tmp_path) == set()
 

@@ -25,6 +25,7 @@ def unavailable(name: str) -> str:
     return probe_backends({name: backend})[name].unavailable
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 @pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 def test_backend(backend: Backend, check: Check, tmp_path: Path) -> None:
