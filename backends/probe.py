@@ -5,6 +5,7 @@ import. Names come as JSON on standard input; a line of JSON goes out for each, 
 output (which is redirected, so that a print on import cannot spoil a line).
 """
 
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -16,9 +17,13 @@ from collections.abc import Sequence
 from backends.serve import load_backend
 
 
+# It reads the metadata of all that is installed, which takes a good part of a second.
+providers_of_modules = functools.cache(importlib.metadata.packages_distributions)
+
+
 def versions(modules: Sequence[str]) -> dict[str, str]:
     """Return the versions of the distributions that these modules come from, by distribution name."""
-    providers = importlib.metadata.packages_distributions() if modules else {}
+    providers = providers_of_modules() if modules else {}
     names = [name for module in modules for name in providers.get(module.split(".")[0], ())]
     return {name: importlib.metadata.version(name) for name in names}
 
