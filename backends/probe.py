@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 from backends.serve import load_backend
 
-
 # It reads the metadata of all that is installed, which takes a good part of a second.
 providers_of_modules = functools.cache(importlib.metadata.packages_distributions)
 
