@@ -28,7 +28,7 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'Open site/index.html'
 
-# Measures everything that README and documentation show, for about a quarter of an hour; `pictures` only draws it again.
+# Measures everything that README and documentation show, for about twenty minutes; `pictures` only draws it again.
 reference: install
 	$(BIN)/python docs/make_reference.py --measure
 

@@ -1,6 +1,6 @@
 """The reference runs, and all that README and documentation show of them: `python docs/make_reference.py [--measure]`.
 
-With `--measure` (`make reference`) everything is measured anew, in about a quarter of an hour in which the machine
+With `--measure` (`make reference`) everything is measured anew, in about twenty minutes in which the machine
 should have nothing else to do. Without (`make pictures`) the report, docs/backends.md and the pictures are made from
 the records that are there. Nothing is drawn of a run that has no records: its pictures stay as they are.
 """
@@ -33,12 +33,12 @@ PRECEDENCE = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
 """Before other programs of the machine, where that is allowed."""
 
 CATALOGUE = (
-    "run echo --connections 1,100,1000 --message-size 64B --backend all --duration 300ms --budget 9min "
+    "run echo --connections 1,100,1000 --message-size 64B --backend all --rounds 7 --duration 400ms --budget 9min "
     "--baseline epoll --output results/reference/catalogue"
 )
 IDLE_LADDER = (
-    "run idle-ladder --backend threads,select,poll,epoll,simulated-aio,io_uring,asyncio-buffered,uvloop --budget 5min "
-    "--output results/reference/idle-ladder"
+    "run idle-ladder --backend threads,select,poll,epoll,simulated-aio,io_uring,asyncio-buffered,uvloop "
+    "--rounds 12 --duration 300ms --budget 8min --output results/reference/idle-ladder"
 )
 MICROBENCHMARKS = {"microbench": "test_multiplexers.py", "reply-styles": "test_reply_styles.py"}
 
