@@ -3,13 +3,24 @@
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from backends.contract import BACKLOG
+
+WATCHED_S = 1.0
+SLICE_NS = 20_000_000
+GAP_NS = 100_000
+"""Far longer than an interrupt takes: something else had the CPU."""
+
+MOST_AWAY = 0.002
+MOST_SWING = 0.1
+"""How much of the time a busy CPU may be away, and of its speed may vary, before it is said to disturb."""
 
 CONNECTIONS_WANTED = 10_000
 STEAL_SECONDS = 1.0
@@ -37,8 +48,13 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything; takes a second, in which the CPUs are watched."""
-    return [found for look in LOOKS if (found := look()) is not None]
+    """Look at everything; takes some seconds, in which the CPUs are watched idle and busy."""
+    return [*(found for look in LOOKS if (found := look()) is not None), *judge_busy(watch_all())]
+
+
+def usable_cpus() -> list[int]:
+    """Return the numbers of the CPUs that this process may run on."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def _read(path: str) -> str:
@@ -49,7 +65,7 @@ def _read(path: str) -> str:
 
 
 def _cpus() -> Finding:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = len(usable_cpus())
     return Finding(
         "CPUs",
         f"{count} usable",
@@ -188,6 +204,72 @@ def _mitigations() -> Finding | None:
         True,
         "each system call costs more; leave them on to measure what production has, and compare only alike machines",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """What a CPU did while one program had it to itself, as far as that could see.
+
+    Attributes:
+        gaps_ns: How long the program stood still, each time that it did.
+        slices: Turns of its loop in each `SLICE_NS`.
+    """
+
+    gaps_ns: Sequence[int]
+    slices: Sequence[int]
+
+
+def watch_busy(cpu: int) -> Busy:
+    """Read the clock without pause on this CPU, for `WATCHED_S`."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {cpu})
+    clock = time.perf_counter_ns
+    gaps = []
+    slices = [0] * round(WATCHED_S * 1e9 / SLICE_NS)
+    start = last = clock()
+    end = start + len(slices) * SLICE_NS
+    while True:
+        now = clock()
+        if now - last > GAP_NS:
+            gaps.append(now - last)
+        if now >= end:
+            return Busy(gaps, slices)
+        last = now
+        slices[(now - start) // SLICE_NS] += 1
+
+
+def watch_all() -> list[Busy]:
+    """Watch all usable CPUs, busy at the same time: what they share shows only then."""
+    cpus = usable_cpus()
+    with ProcessPoolExecutor(len(cpus)) as pool:
+        return list(pool.map(watch_busy, cpus))
+
+
+def judge_busy(watched: Sequence[Busy]) -> list[Finding]:
+    """Return what trials on these CPUs will be like; each needs two slices at least."""
+    away = max(sum(each.gaps_ns) / (len(each.slices) * SLICE_NS) for each in watched)
+    gaps = [gap for each in watched for gap in each.gaps_ns]
+    # Not the first slice, in which the program gets going; and not the extremes, which may be anything.
+    tenths = [np.percentile(each.slices[1:], (10, 50, 90)) for each in watched]
+    low, high = min(low / middle for low, middle, _ in tenths), max(high / middle for _, middle, high in tenths)
+    remedy = "end other programs, or take CPUs that are yours alone (a machine of your own, a dedicated instance)"
+    return [
+        Finding(
+            "interruptions",
+            f"{away:.2%} of a busy CPU's time, at most {max(gaps, default=0) / 1e6:.1f} ms at once",
+            away <= MOST_AWAY,
+            "what is due meanwhile is late, in the generator too: slip, p99 and p99.9 are those of the machine; a host "
+            "that takes the CPU away need not tell its guests",
+            remedy,
+        ),
+        Finding(
+            "speed",
+            f"in {SLICE_NS / 1e6:.0f} ms a busy CPU does {low:.0%} to {high:.0%} of its usual work",
+            1 - low <= MOST_SWING and high - 1 <= MOST_SWING,
+            "trials differ as much: intervals are wide, and duels long or undecided",
+            remedy,
+        ),
+    ]
 
 
 LOOKS: tuple[Callable[[], Finding | None], ...] = (
