@@ -183,6 +183,6 @@ def measured(run: Path) -> set[str]:
     records = read_run(run).records
     for record in records:
         assert record.result is not None, record.verdicts
-        assert record.result.replied > 0
+        assert record.result.replied + record.result.late > 0  # a busy machine may answer after 50 ms
         assert {verdict.kind for verdict in record.verdicts} <= {"disturbed", "unsteady", "generator-bound"}
     return {record.backend for record in records}

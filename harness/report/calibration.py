@@ -48,8 +48,8 @@ def render(measured: Sequence[Measured], console: Console) -> bool:
     )
     if not passed:
         console.print(
-            "Some values are off: what else runs on this machine? Server and generator need a CPU each to themselves, "
-            "and they waited for theirs for "
+            "Some values are off: what else runs on this machine (see muxbench doctor)? Server and generator need a "
+            "CPU each to themselves, and they waited for theirs for "
             + ", ".join(f"{each.waited:.2%} ({each.case.name})" for each in measured)
             + " of the time: about so many requests were held up. Started as root, muxbench gives them precedence.",
             style="yellow",
