@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from backends.contract import BACKLOG
+from harness.machine import usable_cpus
 
 WATCHED_S = 1.0
 SLICE_NS = 20_000_000
@@ -50,11 +51,6 @@ class Finding:
 def examine() -> list[Finding]:
     """Look at everything; takes some seconds, in which the CPUs are watched idle and busy."""
     return [*(found for look in LOOKS if (found := look()) is not None), *judge_busy(watch_all())]
-
-
-def usable_cpus() -> list[int]:
-    """Return the numbers of the CPUs that this process may run on."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def _read(path: str) -> str:

@@ -61,6 +61,11 @@ class Answer:
             return "equal"
         return "undecided"
 
+    @property
+    def final(self) -> bool:
+        """Return whether this is what the last look gave: no more starts follow."""
+        return self.starts == LOOKS[-1]
+
 
 def start_ratios(trials: pd.DataFrame, first: str, second: str, metric: str, rounds_per_start: int) -> list[float]:
     """Return one ratio for each start: the median of those of its rounds, the undisturbed ones if there are any.

@@ -36,6 +36,11 @@ class CpuSplit:
         return not self.servers & self.generators and len(self.generators) >= generators
 
 
+def usable_cpus() -> list[int]:
+    """Return the numbers of the CPUs that this process may run on."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
 def split_cpus(generators: int = 1) -> CpuSplit:
     """Give servers a core and each generator its own, and this process the rest, or the generators' where none is left.
 
@@ -47,7 +52,7 @@ def split_cpus(generators: int = 1) -> CpuSplit:
     """
     if not hasattr(os, "sched_getaffinity"):
         return CpuSplit(frozenset(), frozenset(), frozenset())
-    usable = sorted(os.sched_getaffinity(0))
+    usable = usable_cpus()
     cores: dict[str, int] = {}
     for cpu in usable:
         siblings = _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)

@@ -86,6 +86,10 @@ class PointState:
     start_s: float = 0.0
     done: bool = False
 
+    def fits(self, rest_s: float | None, start_s: float = 0.0) -> bool:
+        """Return whether a round ends in this time, after a start that takes so much; a first one always fits."""
+        return not self.rounds or rest_s is None or start_s + self.rounds_s / self.rounds <= rest_s
+
 
 class Run:
     """One run of a plan into a folder."""
@@ -158,30 +162,26 @@ class Run:
         """Start the cells of a point and take the rounds of one start; only the point's first may exceed the budget."""
         measure = self._plan.scenario.measure
         began = time.monotonic()
+        state.done = not state.cells or not state.fits(budget_s, state.start_s)
+        if state.done:
+            return
+        self._observer.starting(state.point, len(state.cells))
         with ExitStack() as processes:
-            live: list[LiveCell] = []
-            for taken in itertools.count():
-                rest_s = None if budget_s is None else budget_s - (time.monotonic() - began)
-                state.done = self._done(state, rest_s, 0 if taken else state.start_s)
-                if state.done or (taken and taken == measure.rounds_per_start):
-                    return
-                if not taken:
-                    self._observer.starting(state.point, len(state.cells))
-                    live = self._start_all(state.cells, processes)
-                    state.start_s = time.monotonic() - began
+            live = self._start_all(state.cells, processes)
+            state.start_s = time.monotonic() - began
+            for taken in itertools.count(1):
                 before = time.monotonic()
                 self._order.shuffle(live)
                 live = [each for each in live if self._trial(each, state.rounds, measure.duration)]
                 state.cells = [each.cell for each in live]
                 state.rounds += 1
                 state.rounds_s += time.monotonic() - before
+                rest_s = None if budget_s is None else budget_s - (time.monotonic() - began)
+                state.done = not state.cells or not state.fits(rest_s) or self._suffices(state)
+                if state.done or taken == measure.rounds_per_start:
+                    return
 
-    def _done(self, state: PointState, rest_s: float | None, start_s: float) -> bool:
-        """Return whether a point needs no further round, or has no time for one before which so much goes by."""
-        if not state.cells:
-            return True
-        if state.rounds and rest_s is not None and start_s + state.rounds_s / state.rounds > rest_s:
-            return True
+    def _suffices(self, state: PointState) -> bool:
         return state.rounds >= self._plan.scenario.measure.rounds and (not self._enough or self._enough(state.records))
 
     def _start_all(self, cells: Sequence[Cell], processes: ExitStack) -> list[LiveCell]:

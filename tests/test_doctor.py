@@ -49,8 +49,8 @@ def test_the_worst_cpu_is_the_one_that_is_told_of() -> None:
 def test_a_program_that_is_stopped_notices() -> None:
     stopped_s = 0.3
     code = (
-        "from harness import doctor; doctor.WATCHED_S = 2.0; print(flush=True); cpu = min(doctor.usable_cpus()); "
-        "seen = doctor.watch_busy(cpu); print(max(seen.gaps_ns, default=0), len(seen.slices))"
+        "from harness import doctor, machine; doctor.WATCHED_S = 2.0; print(flush=True); "
+        "seen = doctor.watch_busy(min(machine.usable_cpus())); print(max(seen.gaps_ns, default=0), len(seen.slices))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.commands.duel import in_words
 from harness.duel import LOOKS, answer, clear, judge, start_ratios
 from harness.record import Record, Verdict
 from harness.report.frame import tabulate
@@ -36,6 +37,13 @@ def test_three_percent_are_found_in_nearly_every_duel() -> None:
 
 def test_equals_are_called_equal_where_the_evidence_is_narrow() -> None:
     assert first_answer(noisy(1.0, LOOKS[-1], 1, spread=0.002)) == "equal"
+
+
+def test_advice_is_of_use_an_undecided_duel_with_all_its_starts_gains_nothing_from_a_budget() -> None:
+    for look, advice in ((LOOKS[0], "a longer --budget or"), (LOOKS[-1], "a longer --duration or")):
+        found = judge(noisy(1.0, look, 1, spread=0.2), "throughput_rps", 0.01)
+        assert found.outcome == "undecided"
+        assert advice in in_words(found, "one", "other", "throughput")
 
 
 def test_too_few_starts_have_no_interval_and_decide_nothing() -> None:

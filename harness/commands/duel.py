@@ -103,13 +103,11 @@ def duel(
 
 def in_words(found: Answer, first: str, second: str, metric: str) -> str:
     """Return the answer of a duel as a sentence."""
-    from harness.duel import LOOKS
-
     evidence = f"{metric} ratio {_ratio_text(found)}, {found.starts} fresh starts of both"
     if found.outcome == "equal":
         return f"{first} and {second} are equal within {found.equal_within:.1%}: {evidence}"
     if found.outcome == "undecided":
-        longer = "--budget" if found.starts < LOOKS[-1] else "--duration"
+        longer = "--duration" if found.final else "--budget"
         advice = f"a longer {longer} or a quieter machine (muxbench doctor) may tell"
         return f"undecided between {first} and {second}: {evidence}; {advice}"
     return f"{first} is {found.outcome} than {second}: {evidence}"
